@@ -1,0 +1,113 @@
+import { CONSENTS, FILLERS, HEDGES, REFUSALS } from './words.ts'
+
+/**
+ * Which answers approve. Fails safe: what is not plainly a yes does not approve.
+ *
+ *   declared effect        final
+ *   reads as a refusal     reject
+ *   reads as a hedge       other
+ *   the rest               at most one approves: the first that is nothing but a yes; without one,
+ *                          the first option of the list if some other label reads as a refusal
+ */
+export type Effect = 'approve' | 'reject' | 'other'
+
+/** An option as asked: its effect is declared or left to be read from the label. */
+export interface PlainOption {
+  readonly label: string
+  readonly effect?: Effect
+}
+
+/** An option as it holds. */
+export interface Option {
+  readonly label: string
+  readonly effect: Effect
+}
+
+export type Reading = 'refusal' | 'hedge' | 'yes' | 'plain'
+
+type Phrases = ReadonlyMap<string, readonly (readonly string[])[]>
+
+const phrasesOf = (table: readonly string[]): Phrases =>
+  Map.groupBy(
+    table.map((phrase) => phrase.split(' ')).sort((a, b) => b.length - a.length),
+    ([first = '']) => first,
+  )
+
+const refusals = phrasesOf(REFUSALS)
+const hedges = phrasesOf(HEDGES)
+const consents = phrasesOf(CONSENTS)
+const fillers = new Set(FILLERS)
+
+/**
+ * The words of a label as they are compared: NFKC, lower case, without emoji, punctuation and
+ * characters that are not seen. An apostrophe joins what stands around it.
+ */
+export function wordsOf(text: string): string[] {
+  return text
+    .normalize('NFKC')
+    .toLowerCase()
+    .replace(/\p{Default_Ignorable_Code_Point}/gu, '')
+    .replace(/['’‘ʼ＇`´]/gu, '')
+    .split(/[^\p{L}\p{M}\p{N}]+/u)
+    .filter((word) => word !== '')
+}
+
+/** The length in words of the longest phrase that the words begin with at `from`, 0 for none. */
+function match(words: readonly string[], from: number, phrases: Phrases): number {
+  const candidates = phrases.get(words[from] ?? '') ?? []
+  const found = candidates.find((phrase) => phrase.every((word, i) => words[from + i] === word))
+  return found?.length ?? 0
+}
+
+function consistsOf(words: readonly string[], phrases: Phrases): boolean {
+  let at = 0
+  while (at < words.length) {
+    const length = match(words, at, phrases)
+    if (length === 0) return false
+    at += length
+  }
+  return words.length > 0
+}
+
+/** How a plain label reads. Of a refusal and a hedge the longer phrase wins ("Not sure" is a hedge). */
+export function readLabel(label: string): Reading {
+  const words = wordsOf(label)
+  const start = words.findIndex((word) => !fillers.has(word))
+  if (start >= 0) {
+    const refusal = match(words, start, refusals)
+    const hedge = match(words, start, hedges)
+    if (refusal > 0 && refusal >= hedge) return 'refusal'
+    if (hedge > 0) return 'hedge'
+  }
+  return consistsOf(words, consents) ? 'yes' : 'plain'
+}
+
+/** Gives every option the effect that holds. */
+export function settleEffects(options: readonly PlainOption[]): Option[] {
+  const read = options.map((option) => ({ ...option, reading: readLabel(option.label) }))
+  const undeclared = read.filter((option) => option.effect === undefined)
+  const [first] = read
+  const refusesOther = read.some((option) => option !== first && option.reading === 'refusal')
+  const approving =
+    undeclared.find((option) => option.reading === 'yes') ??
+    // A label without a single word ("❌") says nothing that could be an approval.
+    undeclared.find(
+      (option) =>
+        option === first &&
+        option.reading === 'plain' &&
+        refusesOther &&
+        wordsOf(option.label).length > 0,
+    )
+  return read.map((option) => {
+    if (option.effect) return { label: option.label, effect: option.effect }
+    if (option === approving) return { label: option.label, effect: 'approve' }
+    return { label: option.label, effect: option.reading === 'refusal' ? 'reject' : 'other' }
+  })
+}
+
+/** How a text answers a confirmation: it must be nothing but a yes, or nothing but a no. */
+export function readText(text: string): Effect {
+  const words = wordsOf(text)
+  if (consistsOf(words, consents)) return 'approve'
+  return consistsOf(words, refusals) ? 'reject' : 'other'
+}

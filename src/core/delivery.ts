@@ -1,0 +1,155 @@
+import { isTerminal } from './event.ts'
+import type { Hub } from './hub.ts'
+import {
+  type Clock,
+  type Courier,
+  DeliveryError,
+  type DeliveryStore,
+  type Log,
+  type Metrics,
+  type Owed,
+} from './ports.ts'
+
+/** Longer than a courier may take, so that nobody else sends the card that is being sent. */
+const LEASE_MS = 60_000
+/** What a crash or an outage left behind is found this soon. */
+const SWEEP_MS = 3_000
+/** Cards in the air at once, and taken by one sweep. */
+const PARALLEL = 16
+/** Delays after the first, second, … failure. The last one repeats. */
+const BACKOFF_MS = [1_000, 2_000, 5_000, 10_000, 30_000] as const
+
+/**
+ * Brings cards to reviewers and keeps them true: at-least-once, from what the rows say is owed.
+ *
+ * The first attempt comes directly after commit. A sweep finds what a crash, an outage or a failed
+ * attempt left.
+ */
+export class Deliveries {
+  readonly #hub: Hub
+  readonly #store: DeliveryStore
+  readonly #couriers: ReadonlyMap<string, Courier>
+  readonly #clock: Clock
+  readonly #logger: Log
+  readonly #metrics: Metrics
+  readonly #inFlight = new Set<Promise<void>>()
+  #cancelSweep: (() => void) | undefined
+  #stopped = false
+
+  constructor(parts: {
+    hub: Hub
+    store: DeliveryStore
+    couriers: readonly Courier[]
+    clock: Clock
+    logger: Log
+    metrics: Metrics
+  }) {
+    this.#hub = parts.hub
+    this.#store = parts.store
+    this.#couriers = new Map(parts.couriers.map((courier) => [courier.channel, courier]))
+    this.#clock = parts.clock
+    this.#logger = parts.logger
+    this.#metrics = parts.metrics
+  }
+
+  start(): void {
+    if (this.#couriers.size === 0) return
+    this.#hub.onEvent((event) => {
+      if (event.type !== 'request.created' && !isTerminal(event)) return
+      // Beyond this many the sweep takes over: a burst waits instead of being held here.
+      if (this.#inFlight.size < PARALLEL) this.#run(event.question.id)
+    })
+    this.#scheduleSweep(0)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#cancelSweep?.()
+    await Promise.all(this.#inFlight)
+  }
+
+  /** Does now what is due, of one request or of all. */
+  wake(requestId?: string): void {
+    if (!this.#stopped) this.#run(requestId)
+  }
+
+  #scheduleSweep(ms: number): void {
+    if (this.#stopped) return
+    this.#cancelSweep = this.#clock.after(ms, () => {
+      this.#run(undefined, () => this.#scheduleSweep(SWEEP_MS))
+    })
+  }
+
+  #run(requestId?: string, done?: () => void): void {
+    if (this.#stopped) return
+    const work = this.#work(requestId)
+      .catch((error: unknown) => this.#failed(error))
+      .finally(() => {
+        this.#inFlight.delete(work)
+        done?.()
+      })
+    this.#inFlight.add(work)
+  }
+
+  async #work(requestId?: string): Promise<void> {
+    for (;;) {
+      const owed = await this.#store.claim({
+        channels: [...this.#couriers.keys()],
+        leaseMs: LEASE_MS,
+        limit: PARALLEL,
+        requestId,
+      })
+      await Promise.all(owed.map((one) => this.#deliver(one)))
+      if (owed.length < PARALLEL || this.#stopped) return
+    }
+  }
+
+  async #deliver(owed: Owed): Promise<void> {
+    const courier = this.#couriers.get(owed.channel)
+    if (!courier) return
+    try {
+      if (owed.type === 'ask') await this.#ask(courier, owed)
+      else await this.#settle(courier, owed)
+    } catch (error) {
+      // When even this fails, the lease ends and the sweep finds it again.
+      await this.#recover(owed, error).catch((failure: unknown) => this.#failed(failure))
+    }
+  }
+
+  #failed(error: unknown): void {
+    this.#metrics.failed('delivery')
+    this.#logger.warn({ err: error }, 'keeping track of cards failed')
+  }
+
+  async #ask(courier: Courier, owed: Owed & { type: 'ask' }): Promise<void> {
+    const card = await courier.ask(owed)
+    this.#metrics.delivered(owed.channel, 'delivered')
+    const event = await this.#store.delivered(card, owed.request)
+    if (event) this.#hub.publish([event])
+    // Settled while its card was on the way: the card is owed an outcome already.
+    else this.wake(owed.request.question.id)
+  }
+
+  async #settle(courier: Courier, owed: Owed & { type: 'settle' }): Promise<void> {
+    await courier.settle(owed)
+    await this.#store.closed(owed.card)
+  }
+
+  async #recover(owed: Owed, error: unknown): Promise<void> {
+    const lasting = error instanceof DeliveryError && error.retryAfterMs === undefined
+    const text = error instanceof Error ? error.message : String(error)
+    const requestId = owed.request.question.id
+    this.#metrics.delivered(owed.channel, lasting ? 'failed' : 'retried')
+    this.#logger.warn({ requestId, channel: owed.channel, attempt: owed.attempt, err: error }, text)
+    if (!lasting) {
+      const asked = error instanceof DeliveryError ? (error.retryAfterMs ?? 0) : 0
+      const backoff = BACKOFF_MS[Math.min(owed.attempt, BACKOFF_MS.length) - 1] ?? 0
+      await this.#store.retry(owed, Math.max(asked, backoff))
+    } else if (owed.type === 'ask') {
+      const event = await this.#store.undelivered(owed, text)
+      if (event) this.#hub.publish([event])
+    } else {
+      await this.#store.closed(owed.card)
+    }
+  }
+}

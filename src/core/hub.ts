@@ -1,0 +1,380 @@
+import { LoopgateError } from './errors.ts'
+import type { Event, Since } from './event.ts'
+import type {
+  Clock,
+  Courier,
+  EventLog,
+  Log,
+  Metrics,
+  PlannedDelivery,
+  RequestStore,
+  Session,
+  SessionStore,
+  StoredRequest,
+  Submission,
+  Submitted,
+  Target,
+} from './ports.ts'
+import { type Person, type Principal, principalKey } from './principal.ts'
+import {
+  type Answer,
+  type Audience,
+  type Command,
+  type HitlRequest,
+  isRepeat,
+  type Reviewers,
+  settle,
+} from './request.ts'
+import { type Reader, Subscription } from './subscription.ts'
+
+/** How often the hub asks the log whether a reader missed something. A lost hint costs this long. */
+const SWEEP_MS = 2_000
+
+export interface HubOptions {
+  readonly sessions: SessionStore
+  readonly requests: RequestStore
+  readonly log: EventLog
+  readonly couriers: readonly Courier[]
+  readonly clock: Clock
+  readonly logger: Log
+  readonly metrics: Metrics
+  /** Pending requests that one tenant's client_id may have. */
+  readonly maxPending: number
+}
+
+export interface Registration {
+  readonly sessionId: string
+  readonly clientId: string
+  readonly reviewers: Reviewers
+}
+
+/** Hears of every event after its commit, in this process. MUST NOT throw. */
+export type Listener = (event: Event) => void
+
+/**
+ * The only door to requests: submit, decide, cancel, get, list, subscribe.
+ *
+ * What it returns is committed, and nobody was told anything before that. Every method takes the
+ * principal first, and acts inside its tenant.
+ */
+export class Hub {
+  readonly #options: HubOptions
+  readonly #topics = new Map<string, Set<Subscription>>()
+  readonly #listeners = new Set<Listener>()
+  #cancelSweep: (() => void) | undefined
+  #stopped = false
+
+  constructor(options: HubOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#scheduleSweep()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancelSweep?.()
+  }
+
+  onEvent(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /**
+   * Makes a session, or reactivates it. Reviewers are set when it is made; later only a person may
+   * change them, because an agent that could would choose who decides on what it asks.
+   * @throws {LoopgateError} FORBIDDEN for another client_id, or for other reviewers by an agent.
+   */
+  async register(principal: Principal, registration: Registration): Promise<Session> {
+    const { sessions } = this.#options
+    const { sessionId: id, clientId, reviewers } = registration
+    const { tenant } = principal
+    const session = await sessions.ensure({ tenant, id, clientId, reviewers })
+    requireClient(session, clientId)
+    const current = session.active ? session : await this.#activate(tenant, id)
+    if (agrees(current.reviewers, reviewers)) return current
+    if (principal.type !== 'person') {
+      throw new LoopgateError(
+        'FORBIDDEN',
+        'the reviewers of a session are set when it is made; only a person can change them',
+      )
+    }
+    const changed = await sessions.setReviewers(tenant, id, { ...current.reviewers, ...reviewers })
+    return changed ?? current
+  }
+
+  async deactivate(principal: Principal, id: string): Promise<void> {
+    const session = await this.#options.sessions.setActive(principal.tenant, id, false)
+    if (!session) throw new LoopgateError('SESSION_NOT_FOUND')
+  }
+
+  async session(principal: Principal, id: string): Promise<Session> {
+    const session = await this.#options.sessions.find(principal.tenant, id)
+    if (!session) throw new LoopgateError('SESSION_NOT_FOUND')
+    return session
+  }
+
+  /** @throws {LoopgateError} as RequestStore.submit. */
+  async submit(principal: Principal, submission: Submission): Promise<Submitted> {
+    const { requests, maxPending, metrics } = this.#options
+    const submitted = await requests.submit(principal.tenant, submission, maxPending, (reviewers) =>
+      this.#plan(reviewers),
+    )
+    if (!submitted.replayed) metrics.submitted(submission.clientId)
+    this.#publish(submitted.events)
+    return submitted
+  }
+
+  /**
+   * A person's answer. The type keeps everybody else out; whether this person may answer this
+   * request is the channel's to know, before it calls.
+   * @throws {LoopgateError} REQUEST_NOT_FOUND, REQUEST_ALREADY_SETTLED, INVALID_INPUT.
+   */
+  async decide(person: Person, requestId: string, answer: Answer): Promise<HitlRequest> {
+    return this.decideOn(person, await this.#find(person, requestId), answer)
+  }
+
+  /** As `decide`, for a channel that has read the request already. */
+  decideOn(person: Person, stored: StoredRequest, answer: Answer): Promise<HitlRequest> {
+    const { channel, id, name } = person
+    return this.#settle(person, stored, { type: 'decide', answer, by: { channel, id, name } })
+  }
+
+  /** @throws {LoopgateError} REQUEST_NOT_FOUND, REQUEST_ALREADY_SETTLED. */
+  async cancel(principal: Principal, requestId: string): Promise<HitlRequest> {
+    return this.#settle(principal, await this.#find(principal, requestId), { type: 'cancel' })
+  }
+
+  /** Expires a request whose time is over. Undefined when somebody was faster, or it is too early. */
+  async expire(request: HitlRequest): Promise<Event | undefined> {
+    const { requests } = this.#options
+    const settlement = settle(request, { type: 'expire' })
+    const event = await requests.settle(request, settlement, 'expiry')
+    if (event) this.#publish([event])
+    return event
+  }
+
+  /** @throws {LoopgateError} REQUEST_NOT_FOUND. */
+  async get(principal: Principal, requestId: string): Promise<HitlRequest> {
+    return (await this.#find(principal, requestId)).request
+  }
+
+  listPending(principal: Principal, sessionId?: string): Promise<HitlRequest[]> {
+    return this.#options.requests.listPending(principal.tenant, sessionId)
+  }
+
+  /**
+   * Reads a session's log, or one request's part of it: what came after `since`, then live, each
+   * event once. Without `since` a session is read from now on and a request from its creation.
+   * @throws {LoopgateError} SESSION_NOT_FOUND, REQUEST_NOT_FOUND.
+   */
+  async subscribe(
+    principal: Principal,
+    of: { readonly sessionId: string } | { readonly requestId: string },
+    since: Since,
+    reader: Reader,
+  ): Promise<Subscription> {
+    const target = await this.#target(principal, of)
+    const subscription = new Subscription(target, reader, this.#options.log, {
+      left: (left) => this.#leave(left),
+      failed: (_, error) => this.#failed('subscription', error),
+    })
+    // Before the place is looked for: what is committed in between makes the subscription dirty.
+    this.#join(subscription)
+    try {
+      await subscription.start(await this.#options.log.locate(target, since))
+    } catch (error) {
+      this.#leave(subscription)
+      throw error
+    }
+    return subscription
+  }
+
+  /**
+   * The request as soon as it is settled, or as it stands when the time is over or the signal is
+   * aborted.
+   */
+  async settled(
+    principal: Principal,
+    request: HitlRequest,
+    waitMs: number,
+    signal?: AbortSignal,
+  ): Promise<HitlRequest> {
+    if (request.state.status !== 'pending' || waitMs <= 0) return request
+    const { promise, resolve } = Promise.withResolvers<void>()
+    let latest = request
+    const subscription = await this.subscribe(
+      principal,
+      { requestId: request.question.id },
+      request.cursor,
+      {
+        started: () => undefined,
+        event: (event) => {
+          latest = after(event)
+        },
+        drained: () => Promise.resolve(),
+        ended: () => resolve(),
+      },
+    )
+    const leave = () => subscription.end('left')
+    const cancel = this.#options.clock.after(waitMs, leave)
+    signal?.addEventListener('abort', leave)
+    if (signal?.aborted) leave()
+    await promise
+    cancel()
+    signal?.removeEventListener('abort', leave)
+    return latest
+  }
+
+  /** Tells this process's readers and listeners of what was committed. */
+  publish(events: readonly Event[]): void {
+    this.#publish(events)
+  }
+
+  async #find(principal: Principal, requestId: string): Promise<StoredRequest> {
+    const stored = await this.#options.requests.find(principal.tenant, requestId)
+    if (!stored) throw new LoopgateError('REQUEST_NOT_FOUND')
+    return stored
+  }
+
+  async #settle(
+    principal: Principal,
+    stored: StoredRequest,
+    command: Command,
+  ): Promise<HitlRequest> {
+    const { requests } = this.#options
+    const by = principalKey(principal)
+    if (stored.request.state.status !== 'pending') return this.#tooLate(stored, by, command)
+    const event = await requests.settle(stored.request, settle(stored.request, command), by)
+    if (event) {
+      this.#publish([event])
+      return after(event)
+    }
+    // Somebody was faster, or the time is over and nobody has said so yet.
+    await this.expire(stored.request)
+    return this.#tooLate(await this.#find(principal, stored.request.question.id), by, command)
+  }
+
+  #tooLate({ request, settledBy }: StoredRequest, by: string, command: Command): HitlRequest {
+    if (settledBy === by && isRepeat(request, command)) return request
+    throw new LoopgateError('REQUEST_ALREADY_SETTLED', undefined, { request })
+  }
+
+  async #activate(tenant: string, id: string): Promise<Session> {
+    const session = await this.#options.sessions.setActive(tenant, id, true)
+    if (!session) throw new LoopgateError('SESSION_NOT_FOUND')
+    return session
+  }
+
+  #plan(reviewers: Reviewers): PlannedDelivery[] {
+    return this.#options.couriers.map((courier) => ({
+      channel: courier.channel,
+      failure: courier.unreachable(reviewers[courier.channel]),
+    }))
+  }
+
+  async #target(
+    principal: Principal,
+    of: { readonly sessionId: string } | { readonly requestId: string },
+  ): Promise<Target> {
+    const { tenant } = principal
+    if ('sessionId' in of) return { tenant, sessionId: of.sessionId }
+    const { question } = await this.get(principal, of.requestId)
+    return { tenant, sessionId: question.sessionId, requestId: question.id }
+  }
+
+  #publish(events: readonly Event[]): void {
+    for (const event of events) {
+      const { tenant, sessionId } = event.question
+      // A copy, because a subscription that ends leaves the topic meanwhile.
+      for (const subscription of [...(this.#topics.get(topic(tenant, sessionId)) ?? [])]) {
+        subscription.push(event)
+      }
+      this.#measure(event)
+      for (const listener of this.#listeners) listener(event)
+    }
+  }
+
+  #measure({ question, state }: Event): void {
+    if (state.settledAt === null || state.outcome === null) return
+    const seconds = (state.settledAt.getTime() - question.createdAt.getTime()) / 1000
+    this.#options.metrics.settled(state.outcome, seconds)
+  }
+
+  #join(subscription: Subscription): void {
+    const { tenant, sessionId } = subscription.target
+    const key = topic(tenant, sessionId)
+    const subscriptions = this.#topics.get(key) ?? new Set()
+    subscriptions.add(subscription)
+    this.#topics.set(key, subscriptions)
+  }
+
+  #leave(subscription: Subscription): void {
+    const { tenant, sessionId } = subscription.target
+    const key = topic(tenant, sessionId)
+    const subscriptions = this.#topics.get(key)
+    subscriptions?.delete(subscription)
+    if (subscriptions?.size === 0) this.#topics.delete(key)
+  }
+
+  #scheduleSweep(): void {
+    if (this.#stopped) return
+    this.#cancelSweep = this.#options.clock.after(SWEEP_MS, () => {
+      void this.#sweep()
+        .catch((error: unknown) => this.#failed('sweep', error))
+        .finally(() => this.#scheduleSweep())
+    })
+  }
+
+  /** Wakes the readers whose session's log goes beyond them. */
+  async #sweep(): Promise<void> {
+    const live = [...this.#topics.values()].flatMap((topic) => [...topic]).filter((s) => s.isLive)
+    const lowest = new Map<string, { tenant: string; sessionId: string; seq: number }>()
+    for (const { target, seq } of live) {
+      const key = topic(target.tenant, target.sessionId)
+      if (seq < (lowest.get(key)?.seq ?? Number.POSITIVE_INFINITY)) {
+        lowest.set(key, { tenant: target.tenant, sessionId: target.sessionId, seq })
+      }
+    }
+    if (lowest.size === 0) return
+    for (const { tenant, sessionId } of await this.#options.log.ahead([...lowest.values()])) {
+      for (const subscription of this.#topics.get(topic(tenant, sessionId)) ?? []) {
+        subscription.wake()
+      }
+    }
+  }
+
+  #failed(stage: 'subscription' | 'sweep', error: unknown): void {
+    this.#options.metrics.failed(stage)
+    this.#options.logger.warn({ err: error, stage }, 'reading the event log failed')
+  }
+}
+
+const after = ({ question, state, cursor }: Event): HitlRequest => ({ question, state, cursor })
+
+/** Tenants and session ids have no NUL, so two topics are never the same text. */
+const topic = (tenant: string, sessionId: string): string => `${tenant}\0${sessionId}`
+
+function requireClient(session: Session, clientId: string): void {
+  if (session.clientId !== clientId) {
+    throw new LoopgateError('FORBIDDEN', 'client_id is not the one this session was registered with')
+  }
+}
+
+/** Whether what is asked for is what is there. A channel that is not mentioned is left as it is. */
+function agrees(current: Reviewers, wanted: Reviewers): boolean {
+  return Object.entries(wanted).every(([channel, audience]) =>
+    sameAudience(current[channel], audience),
+  )
+}
+
+function sameAudience(a: Audience | undefined, b: Audience): boolean {
+  return (
+    a !== undefined &&
+    a.address === b.address &&
+    a.approvers.length === b.approvers.length &&
+    a.approvers.every((id) => b.approvers.includes(id))
+  )
+}

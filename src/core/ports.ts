@@ -1,0 +1,257 @@
+import type { Option } from './approval.ts'
+import type { Cursor, Event, Since } from './event.ts'
+import type { Audience, HitlRequest, JsonObject, RequestType, Reviewers, Settlement } from './request.ts'
+
+/** One agent's registered line to its reviewers. */
+export interface Session {
+  readonly tenant: string
+  readonly id: string
+  readonly clientId: string
+  readonly reviewers: Reviewers
+  readonly active: boolean
+  readonly createdAt: Date
+  /** Signs callbacks and MCP answers: `whsec_` and base64. The same for the session's whole life. */
+  readonly webhookSecret: string
+}
+
+export interface NewSession {
+  readonly tenant: string
+  readonly id: string
+  readonly clientId: string
+  readonly reviewers: Reviewers
+}
+
+/** Every query carries the tenant; what another tenant owns is not found. */
+export interface SessionStore {
+  /** Makes the session, or returns the one that is there, unchanged. */
+  ensure(session: NewSession): Promise<Session>
+  find(tenant: string, id: string): Promise<Session | undefined>
+  setActive(tenant: string, id: string, active: boolean): Promise<Session | undefined>
+  /** Replaces the reviewers, for what is asked from now on. */
+  setReviewers(tenant: string, id: string, reviewers: Reviewers): Promise<Session | undefined>
+}
+
+/** A question, validated, before it is stored. */
+export interface Submission {
+  readonly sessionId: string
+  readonly clientId: string
+  readonly message: string
+  readonly type: RequestType
+  readonly options: readonly Option[]
+  readonly metadata: JsonObject
+  readonly timeoutSeconds: number
+  readonly idempotency?: { readonly key: string; readonly bodyDigest: string } | undefined
+}
+
+/** What stands in the way of asking on a channel: `failed` says so to the agent at once. */
+export interface PlannedDelivery {
+  readonly channel: string
+  /** Undefined when the card can be sent. */
+  readonly failure?: string | undefined
+}
+
+export interface Submitted {
+  readonly request: HitlRequest
+  /** The events that were written; empty for a replay by idempotency key. */
+  readonly events: readonly Event[]
+  readonly replayed: boolean
+}
+
+export interface RequestStore {
+  /**
+   * Stores the request and its first events in one transaction.
+   *
+   * MUST answer an idempotency key that is known before it looks at anything else, MUST count
+   * `maxPending` exactly under concurrency, and MUST NOT store anything when it throws.
+   * @throws {LoopgateError} SESSION_NOT_FOUND, SESSION_INACTIVE, FORBIDDEN (another client_id),
+   * TOO_MANY_PENDING, IDEMPOTENCY_MISMATCH.
+   */
+  submit(
+    tenant: string,
+    submission: Submission,
+    maxPending: number,
+    plan: (reviewers: Reviewers) => readonly PlannedDelivery[],
+  ): Promise<Submitted>
+  /**
+   * Settles a pending request and writes its event in one statement. Undefined when the request is
+   * not pending any more, or its time is over by the database's clock (for `expired`: not yet over).
+   */
+  settle(request: HitlRequest, settlement: Settlement, settledBy: string): Promise<Event | undefined>
+  find(tenant: string, id: string): Promise<StoredRequest | undefined>
+  /** Pending requests of the tenant, oldest first. */
+  listPending(tenant: string, sessionId?: string): Promise<HitlRequest[]>
+  /** Pending requests by when they expire, and how far away that is by the database's clock. */
+  nextToExpire(limit: number): Promise<readonly { request: HitlRequest; dueInMs: number }[]>
+}
+
+export interface StoredRequest {
+  readonly request: HitlRequest
+  /** The principal whose command settled it; null while pending. */
+  readonly settledBy: string | null
+}
+
+/** What is read: a session's log, or the part of it that belongs to one request. */
+export interface Target {
+  readonly tenant: string
+  readonly sessionId: string
+  readonly requestId?: string | undefined
+}
+
+/** Where reading starts, and whether that is where the reader left off. */
+export interface Position {
+  readonly cursor: Cursor
+  /** False: the cursor could not be continued, and reading starts from the earliest that is kept. */
+  readonly recovered: boolean
+}
+
+export interface Page {
+  readonly events: readonly Event[]
+  /** Everything of the target up to here has been read. */
+  readonly seq: number
+  /** True when nothing followed as of this reading. */
+  readonly complete: boolean
+}
+
+export interface EventLog {
+  /** @throws {LoopgateError} SESSION_NOT_FOUND or REQUEST_NOT_FOUND. */
+  locate(target: Target, since: Since): Promise<Position>
+  /** The next events after `seq`, in order, without a gap. */
+  read(target: Target, seq: number, limit: number): Promise<Page>
+  /** The newest `seq` of those sessions whose log goes beyond the given one. */
+  ahead(
+    readers: readonly { readonly tenant: string; readonly sessionId: string; readonly seq: number }[],
+  ): Promise<readonly { readonly tenant: string; readonly sessionId: string }[]>
+}
+
+/** A request as it stands before a reviewer in one channel. `message` is the channel's own reference. */
+export interface Card {
+  readonly requestId: string
+  readonly channel: string
+  readonly address: string
+  readonly message: string
+}
+
+/** A card to send or to bring up to date. `attempt` counts from 1. */
+export interface OwedAsk {
+  readonly type: 'ask'
+  readonly channel: string
+  readonly audience: Audience
+  readonly request: HitlRequest
+  readonly attempt: number
+}
+export interface OwedSettle {
+  readonly type: 'settle'
+  readonly channel: string
+  readonly card: Card
+  readonly request: HitlRequest
+  readonly attempt: number
+}
+export type Owed = OwedAsk | OwedSettle
+
+/** What requests owe to their reviewers. It is state in rows, so that a crash forgets nothing. */
+export interface DeliveryStore {
+  /**
+   * Takes up to `limit` things that are due, each for `leaseMs`, so that nobody else does them
+   * meanwhile. With `requestId`, only what that request owes.
+   */
+  claim(claim: {
+    readonly channels: readonly string[]
+    readonly leaseMs: number
+    readonly limit: number
+    readonly requestId?: string | undefined
+  }): Promise<readonly Owed[]>
+  /** A card is there. Writes `request.delivered` unless the request is settled, or it was said. */
+  delivered(card: Card, request: HitlRequest): Promise<Event | undefined>
+  /** Nobody was asked, for good. Writes `request.undelivered` unless the request is settled. */
+  undelivered(owed: OwedAsk, error: string): Promise<Event | undefined>
+  /** The card shows the outcome, or never will. */
+  closed(card: Card): Promise<void>
+  /** It failed this time: due again after `delayMs`. */
+  retry(owed: Owed, delayMs: number): Promise<void>
+}
+
+/** A card as a channel meets it again, when somebody answers on it. */
+export interface FoundCard extends StoredRequest {
+  /** The audience now, beside the one in the question, as it was when it was asked. */
+  readonly audience: Audience | undefined
+  /** Whose card the message is: `unknown` when its sending was never confirmed. */
+  readonly belongsTo: 'this' | 'another' | 'unknown'
+}
+
+/** What a channel reads of the cards at its own addresses. */
+export interface CardStore {
+  /** The request that a card claims to be of. */
+  find(card: Card): Promise<FoundCard | undefined>
+  /** The request whose card a message is, if it is one. */
+  at(channel: string, address: string, message: string): Promise<string | undefined>
+  /** Takes over a card whose sending was never confirmed. */
+  adopt(card: Card): Promise<void>
+  /** What is open at an address, oldest first. */
+  open(channel: string, address: string, limit: number): Promise<readonly HitlRequest[]>
+  /** The sessions that ask there. */
+  sessions(channel: string, address: string, limit: number): Promise<readonly Session[]>
+}
+
+/** One-time codes by which a reviewer joins a session that was made without one. */
+export interface InvitationStore {
+  /** Returns the code, 128 random bits in base64url. Only its digest is kept. */
+  create(tenant: string, sessionId: string, channel: string, ttlSeconds: number): Promise<string>
+  /**
+   * Spends a code: the session's audience in the channel is the address from now on, for what is
+   * open too, and the open cards are owed. The same person may repeat it. Undefined when the code
+   * is unknown, spent, over, or not for this person.
+   */
+  accept(code: string, channel: string, address: string, by: string): Promise<Session | undefined>
+}
+
+/**
+ * The part of a channel that asks people.
+ *
+ * `ask` and `settle` throw a DeliveryError for what is the other side's fault; anything else that
+ * they throw is treated as passing and tried again.
+ */
+export interface Courier {
+  readonly channel: string
+  /** Why nobody can be asked there now; undefined when a card can be sent. */
+  unreachable(audience: Audience | undefined): string | undefined
+  /** Shows the request. A repeated call after a lost answer may show it twice; both cards count. */
+  ask(owed: OwedAsk): Promise<Card>
+  /** Makes the card show the outcome and takes its buttons away. */
+  settle(owed: OwedSettle): Promise<void>
+}
+
+/** A channel could not reach its reviewer. */
+export class DeliveryError extends Error {
+  override readonly name = 'DeliveryError'
+  /** Undefined: trying again is useless. */
+  readonly retryAfterMs: number | undefined
+
+  constructor(message: string, retryAfterMs?: number, cause?: unknown) {
+    super(message, { cause })
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
+/** Time as this process sees it, for waiting. What is true of a request is the database's time. */
+export interface Clock {
+  /** Milliseconds, monotonic. */
+  now(): number
+  /** Calls back once; the returned function cancels. */
+  after(ms: number, callback: () => void): () => void
+}
+
+export interface Log {
+  debug(details: object, text: string): void
+  info(details: object, text: string): void
+  warn(details: object, text: string): void
+  error(details: object, text: string): void
+}
+
+export interface Metrics {
+  submitted(clientId: string): void
+  settled(outcome: string, seconds: number): void
+  delivered(channel: string, result: 'delivered' | 'failed' | 'retried'): void
+  /** A failure in the background, which no caller sees. The stages are a closed list. */
+  failed(stage: 'expiry' | 'delivery' | 'subscription' | 'sweep'): void
+}
+

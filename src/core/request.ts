@@ -1,0 +1,164 @@
+import { type Effect, type Option, readText } from './approval.ts'
+import { invalid, LoopgateError } from './errors.ts'
+import type { Cursor } from './event.ts'
+
+/**
+ * The life of a request.
+ *
+ *   submit --> pending --decide--> decided
+ *                 |-----expire---> expired
+ *                 `-----cancel---> canceled
+ *
+ * Only `pending` moves. The first settling command wins; the rest are refused.
+ */
+export type Status = 'pending' | 'decided' | 'expired' | 'canceled'
+
+/** What a settled request means to the agent. */
+export type Outcome = 'approved' | 'rejected' | 'answered' | 'expired' | 'canceled'
+
+export type RequestType = 'confirmation' | 'input' | 'choice'
+
+/**
+ * Who is asked, by channel. `address` is where the channel asks (a chat, a mailbox); `approvers`
+ * are the channel's ids of the people who may answer there, empty when the address alone says it.
+ */
+export type Reviewers = Readonly<Record<string, Audience>>
+
+export interface Audience {
+  /** Null while nobody has joined: only an invitation can fill it. */
+  readonly address: string | null
+  readonly approvers: readonly string[]
+}
+
+export type Json = null | boolean | number | string | readonly Json[] | JsonObject
+export interface JsonObject {
+  readonly [key: string]: Json
+}
+
+/** What was asked. Nothing in it ever changes. */
+export interface Question {
+  readonly id: string
+  readonly tenant: string
+  readonly sessionId: string
+  readonly clientId: string
+  readonly message: string
+  readonly type: RequestType
+  readonly options: readonly Option[]
+  readonly metadata: JsonObject
+  /** The reviewers as they were when it was asked. */
+  readonly reviewers: Reviewers
+  readonly createdAt: Date
+  readonly expiresAt: Date
+}
+
+/** The person who decided, as shown to agents. */
+export interface DecidedBy {
+  readonly channel: string
+  readonly id: string
+  readonly name: string
+}
+
+export interface Delivery {
+  readonly channel: string
+  readonly status: 'queued' | 'delivered' | 'failed'
+  /** Why nobody was asked, for `failed`. */
+  readonly error?: string
+}
+
+/** Where a request stands. */
+export interface State {
+  readonly status: Status
+  readonly outcome: Outcome | null
+  readonly response: string | null
+  readonly comment: string | null
+  readonly decidedBy: DecidedBy | null
+  readonly delivery: readonly Delivery[]
+  readonly settledAt: Date | null
+}
+
+export interface HitlRequest {
+  readonly question: Question
+  readonly state: State
+  /** The id of the request's newest event. */
+  readonly cursor: Cursor
+}
+
+/** What a person answers: one of the options, or text where there are none. */
+export interface Answer {
+  readonly option?: string | undefined
+  readonly response?: string | undefined
+  readonly comment?: string | undefined
+}
+
+export type Command =
+  | { readonly type: 'decide'; readonly answer: Answer; readonly by: DecidedBy }
+  | { readonly type: 'cancel' }
+  | { readonly type: 'expire' }
+
+/** The part of a State that a settling command writes. */
+export interface Settlement {
+  readonly status: Exclude<Status, 'pending'>
+  readonly outcome: Outcome
+  readonly response: string | null
+  readonly comment: string | null
+  readonly decidedBy: DecidedBy | null
+}
+
+const OUTCOMES: Readonly<Record<Effect, Outcome>> = {
+  approve: 'approved',
+  reject: 'rejected',
+  other: 'answered',
+}
+
+const unanswered = { response: null, comment: null, decidedBy: null } as const
+
+/**
+ * What a command makes of a request.
+ * @throws {LoopgateError} REQUEST_ALREADY_SETTLED unless it is pending; INVALID_INPUT for an answer
+ * that was not offered.
+ */
+export function settle(request: HitlRequest, command: Command): Settlement {
+  if (request.state.status !== 'pending') {
+    throw new LoopgateError('REQUEST_ALREADY_SETTLED', undefined, { request })
+  }
+  switch (command.type) {
+    case 'decide':
+      return {
+        status: 'decided',
+        ...read(request.question, command.answer),
+        comment: command.answer.comment ?? null,
+        decidedBy: command.by,
+      }
+    case 'cancel':
+      return { status: 'canceled', outcome: 'canceled', ...unanswered }
+    case 'expire':
+      return { status: 'expired', outcome: 'expired', ...unanswered }
+    default:
+      return command satisfies never
+  }
+}
+
+function read(question: Question, answer: Answer): Pick<Settlement, 'outcome' | 'response'> {
+  if (answer.option !== undefined) {
+    const option = question.options.find(({ label }) => label === answer.option)
+    if (!option) throw invalid('/option', 'must be the label of one of the options that were offered')
+    return { outcome: OUTCOMES[option.effect], response: option.label }
+  }
+  if (question.options.length > 0) {
+    throw invalid('/response', 'this request is answered by one of its options, not by text')
+  }
+  const response = answer.response ?? ''
+  const effect = question.type === 'confirmation' ? readText(response) : 'other'
+  return { outcome: OUTCOMES[effect], response }
+}
+
+/** Whether a settled request is what this command would have made of it. */
+export function isRepeat(request: HitlRequest, command: Command): boolean {
+  const { state } = request
+  if (state.status === 'pending') return false
+  const { outcome, response, comment } = settle(
+    { ...request, state: { ...state, status: 'pending' } },
+    command,
+  )
+  return state.outcome === outcome && state.response === response && state.comment === comment
+}

@@ -1,0 +1,80 @@
+import { join } from 'node:path'
+import { PGlite } from '@electric-sql/pglite'
+import { createPgConfig } from '@electric-sql/pglite/node-postgres'
+import { Kysely, PostgresDialect } from 'kysely'
+import pg from 'pg'
+import { lockDataDirectory } from './data-lock.ts'
+import type { Tables } from './schema.ts'
+
+export type DatabaseLocation =
+  | { readonly type: 'postgres'; readonly url: string }
+  /** A directory, or `memory://`, which keeps nothing. */
+  | { readonly type: 'embedded'; readonly dataDir: string }
+
+export interface Database {
+  readonly db: Kysely<Tables>
+  /** For people: which database, where, without credentials. */
+  readonly description: string
+  close(): Promise<void>
+}
+
+const INT8 = 20
+
+/** bigint as a number: pg would give text. Counters here stay far below 2^53. */
+const types: pg.CustomTypesConfig = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    oid === INT8 ? Number : pg.types.getTypeParser(oid, format as 'text'),
+}
+
+/** A statement that takes longer is stuck, and its caller wants to know. */
+const STATEMENT_TIMEOUT_MS = 10_000
+const CONNECT_TIMEOUT_MS = 5_000
+
+/** @throws {DataInUseError} when another process has the data directory. */
+export async function openDatabase(location: DatabaseLocation): Promise<Database> {
+  return location.type === 'postgres' ? openPostgres(location.url) : openEmbedded(location.dataDir)
+}
+
+function openPostgres(url: string): Database {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: 16,
+    types,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    application_name: 'loopgate',
+    keepAlive: true,
+  })
+  const { host, pathname } = new URL(url)
+  return wrap(pool, `PostgreSQL ${host}${pathname}`, () => pool.end())
+}
+
+/**
+ * PGlite behind the same pool. Everything goes through this one pool of one connection: a second
+ * way in would run inside another caller's open transaction.
+ */
+async function openEmbedded(dataDir: string): Promise<Database> {
+  const inMemory = dataDir === 'memory://'
+  const unlock = inMemory ? () => undefined : lockDataDirectory(dataDir)
+  try {
+    const pglite = await PGlite.create(inMemory ? dataDir : join(dataDir, 'pgdata'))
+    // The connection is PGlite itself, so it is never given up for being idle.
+    const pool = new pg.Pool({ ...createPgConfig(pglite), max: 1, idleTimeoutMillis: 0, types })
+    const where = inMemory ? 'in memory (nothing is kept)' : `in ${dataDir}`
+    return wrap(pool, `embedded PostgreSQL ${where}`, async () => {
+      await pool.end()
+      await pglite.close()
+      unlock()
+    })
+  } catch (error) {
+    unlock()
+    throw error
+  }
+}
+
+function wrap(pool: pg.Pool, description: string, close: () => Promise<void>): Database {
+  // An idle connection that breaks is replaced by the pool; whoever needs one gets the error.
+  pool.on('error', () => undefined)
+  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
+  return { db, description, close }
+}

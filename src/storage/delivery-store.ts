@@ -1,0 +1,246 @@
+import { type Kysely, sql } from 'kysely'
+import type { Event, EventType } from '../core/event.ts'
+import type {
+  Card,
+  CardStore,
+  DeliveryStore,
+  FoundCard,
+  Owed,
+  OwedAsk,
+  Session,
+} from '../core/ports.ts'
+import type { Delivery, HitlRequest } from '../core/request.ts'
+import { toRequest, toSession, toStoredRequest } from './rows.ts'
+import type { Tables } from './schema.ts'
+import { transition } from './transition.ts'
+
+interface Claim {
+  readonly channels: readonly string[]
+  readonly leaseMs: number
+  readonly limit: number
+  readonly requestId?: string | undefined
+}
+
+export class PgDeliveryStore implements DeliveryStore, CardStore {
+  readonly #db: Kysely<Tables>
+  readonly #boot: string
+
+  constructor(db: Kysely<Tables>, boot: string) {
+    this.#db = db
+    this.#boot = boot
+  }
+
+  async claim(claim: Claim): Promise<Owed[]> {
+    const asks = await this.#claimAsks(claim)
+    const settles = await this.#claimCards(claim)
+    const requests = await this.#requests([...asks, ...settles].map((row) => row.request_id))
+    return [
+      ...asks.flatMap(({ request_id, channel, attempts }): Owed[] => {
+        const request = requests.get(request_id)
+        const audience = request?.question.reviewers[channel]
+        return request && audience
+          ? [{ type: 'ask', channel, audience, request, attempt: attempts }]
+          : []
+      }),
+      ...settles.flatMap(({ request_id, channel, address, message, attempts }): Owed[] => {
+        const request = requests.get(request_id)
+        const card = { requestId: request_id, channel, address, message }
+        return request ? [{ type: 'settle', channel, card, request, attempt: attempts }] : []
+      }),
+    ]
+  }
+
+  async delivered(card: Card, request: HitlRequest): Promise<Event | undefined> {
+    await this.adopt(card)
+    await this.#db
+      .updateTable('deliveries')
+      .set({ status: 'delivered', error: null })
+      .where('request_id', '=', card.requestId)
+      .where('channel', '=', card.channel)
+      .execute()
+    return this.#say(request, 'request.delivered', {
+      channel: card.channel,
+      status: 'delivered',
+    })
+  }
+
+  async undelivered({ request, channel }: OwedAsk, error: string): Promise<Event | undefined> {
+    await this.#db
+      .updateTable('deliveries')
+      .set({ status: 'failed', error })
+      .where('request_id', '=', request.question.id)
+      .where('channel', '=', channel)
+      .execute()
+    return this.#say(request, 'request.undelivered', { channel, status: 'failed', error })
+  }
+
+  async closed({ channel, address, message }: Card): Promise<void> {
+    await this.#db
+      .updateTable('cards')
+      .set({ closed: true })
+      .where('channel', '=', channel)
+      .where('address', '=', address)
+      .where('message', '=', message)
+      .execute()
+  }
+
+  async retry(owed: Owed, delayMs: number): Promise<void> {
+    const due_at = sql<Date>`clock_timestamp() + make_interval(secs => ${delayMs / 1000})`
+    if (owed.type === 'ask') {
+      await this.#db
+        .updateTable('deliveries')
+        .set({ due_at })
+        .where('request_id', '=', owed.request.question.id)
+        .where('channel', '=', owed.channel)
+        .execute()
+      return
+    }
+    const { channel, address, message } = owed.card
+    await this.#db
+      .updateTable('cards')
+      .set({ due_at })
+      .where('channel', '=', channel)
+      .where('address', '=', address)
+      .where('message', '=', message)
+      .execute()
+  }
+
+  async find(card: Card): Promise<FoundCard | undefined> {
+    const row = await this.#db
+      .selectFrom('requests')
+      .innerJoin('sessions', (join) =>
+        join
+          .onRef('sessions.tenant', '=', 'requests.tenant')
+          .onRef('sessions.id', '=', 'requests.session_id'),
+      )
+      .leftJoin('cards', (join) =>
+        join
+          .on('cards.channel', '=', card.channel)
+          .on('cards.address', '=', card.address)
+          .on('cards.message', '=', card.message),
+      )
+      .selectAll('requests')
+      .select(['sessions.reviewers as reviewers_now', 'cards.request_id as card_of'])
+      .where('requests.id', '=', card.requestId)
+      .executeTakeFirst()
+    if (!row) return undefined
+    const belongsTo = row.card_of === card.requestId ? 'this' : 'another'
+    return {
+      ...toStoredRequest(row),
+      audience: row.reviewers_now[card.channel],
+      belongsTo: row.card_of === null ? 'unknown' : belongsTo,
+    }
+  }
+
+  async at(channel: string, address: string, message: string): Promise<string | undefined> {
+    const row = await this.#db
+      .selectFrom('cards')
+      .select('request_id')
+      .where('channel', '=', channel)
+      .where('address', '=', address)
+      .where('message', '=', message)
+      .executeTakeFirst()
+    return row?.request_id
+  }
+
+  async adopt({ channel, address, message, requestId }: Card): Promise<void> {
+    await this.#db
+      .insertInto('cards')
+      .values({ channel, address, message, request_id: requestId })
+      .onConflict((conflict) => conflict.columns(['channel', 'address', 'message']).doNothing())
+      .execute()
+  }
+
+  async open(channel: string, address: string, limit: number): Promise<HitlRequest[]> {
+    const rows = await this.#db
+      .selectFrom('requests')
+      .selectAll()
+      .where('status', '=', 'pending')
+      .where(sql`reviewers -> ${channel} ->> 'address'`, '=', address)
+      .orderBy('created_at')
+      .limit(limit)
+      .execute()
+    return rows.map(toRequest)
+  }
+
+  async sessions(channel: string, address: string, limit: number): Promise<Session[]> {
+    const rows = await this.#db
+      .selectFrom('sessions')
+      .selectAll()
+      .where(sql`reviewers -> ${channel} ->> 'address'`, '=', address)
+      .orderBy('created_at', 'desc')
+      .limit(limit)
+      .execute()
+    return rows.map(toSession)
+  }
+
+  /** Writes the event, unless it is settled or was said before. */
+  #say(request: HitlRequest, type: EventType, news: Delivery): Promise<Event | undefined> {
+    const entry = JSON.stringify(news)
+    return transition(this.#db, this.#boot, request, {
+      type,
+      guard: sql`NOT delivery @> jsonb_build_array(${entry}::jsonb)`,
+      set: sql`delivery = (
+        SELECT jsonb_agg(
+          CASE WHEN entry ->> 'channel' = ${news.channel} THEN ${entry}::jsonb ELSE entry END
+          ORDER BY place)
+        FROM jsonb_array_elements(delivery) WITH ORDINALITY AS entries (entry, place))`,
+    })
+  }
+
+  async #claimAsks({ channels, leaseMs, limit, requestId }: Claim) {
+    const { rows } = await sql<{ request_id: string; channel: string; attempts: number }>`
+      WITH due AS (
+        SELECT deliveries.request_id, deliveries.channel
+        FROM deliveries JOIN requests ON requests.id = deliveries.request_id
+        WHERE deliveries.status = 'queued' AND deliveries.due_at <= clock_timestamp()
+          AND deliveries.channel = ANY(${channels}) AND requests.status = 'pending'
+          AND requests.expires_at > clock_timestamp()
+          AND (${requestId ?? null}::uuid IS NULL OR deliveries.request_id = ${requestId ?? null})
+        ORDER BY deliveries.due_at LIMIT ${limit}
+        FOR UPDATE OF deliveries SKIP LOCKED
+      )
+      UPDATE deliveries
+      SET attempts = attempts + 1,
+        due_at = clock_timestamp() + make_interval(secs => ${leaseMs / 1000})
+      FROM due
+      WHERE deliveries.request_id = due.request_id AND deliveries.channel = due.channel
+      RETURNING deliveries.request_id, deliveries.channel, deliveries.attempts`.execute(this.#db)
+    return rows
+  }
+
+  async #claimCards({ channels, leaseMs, limit, requestId }: Claim) {
+    const { rows } = await sql<{
+      request_id: string
+      channel: string
+      address: string
+      message: string
+      attempts: number
+    }>`
+      WITH due AS (
+        SELECT cards.channel, cards.address, cards.message
+        FROM cards JOIN requests ON requests.id = cards.request_id
+        WHERE NOT cards.closed AND cards.due_at <= clock_timestamp()
+          AND cards.channel = ANY(${channels}) AND requests.status <> 'pending'
+          AND (${requestId ?? null}::uuid IS NULL OR cards.request_id = ${requestId ?? null})
+        ORDER BY cards.due_at LIMIT ${limit}
+        FOR UPDATE OF cards SKIP LOCKED
+      )
+      UPDATE cards
+      SET attempts = attempts + 1,
+        due_at = clock_timestamp() + make_interval(secs => ${leaseMs / 1000})
+      FROM due
+      WHERE cards.channel = due.channel AND cards.address = due.address
+        AND cards.message = due.message
+      RETURNING cards.request_id, cards.channel, cards.address, cards.message, cards.attempts`.execute(
+      this.#db,
+    )
+    return rows
+  }
+
+  async #requests(ids: readonly string[]): Promise<Map<string, HitlRequest>> {
+    if (ids.length === 0) return new Map()
+    const rows = await this.#db.selectFrom('requests').selectAll().where('id', 'in', ids).execute()
+    return new Map(rows.map((row) => [row.id, toRequest(row)]))
+  }
+}

@@ -1,0 +1,124 @@
+import { type Kysely, sql } from 'kysely'
+import { LoopgateError } from '../core/errors.ts'
+import type { Cursor, Since } from '../core/event.ts'
+import type { EventLog, Page, Position, Target } from '../core/ports.ts'
+import { QUESTION_COLUMNS, toEvent, toQuestion } from './rows.ts'
+import type { Tables } from './schema.ts'
+
+interface Place {
+  seq: number
+  epoch: string
+  floor_seq: number
+  floor_epoch: string
+  /** The epoch of the event at the reader's cursor; null when there is none. */
+  epoch_there: string | null
+}
+
+/**
+ * The log of a session, by `seq`. A number is given out under the lock of the session's row, which
+ * is held until the commit, so that a reader that sees `n` has seen everything before it. (Reading
+ * "id > cursor" over a sequence would skip what commits late.)
+ */
+export class PgEventLog implements EventLog {
+  readonly #db: Kysely<Tables>
+
+  constructor(db: Kysely<Tables>) {
+    this.#db = db
+  }
+
+  async locate(target: Target, since: Since): Promise<Position> {
+    const creation = target.requestId === undefined ? undefined : await this.#creation(target)
+    // The place before a request's creation is the cursor of the event before it.
+    const wanted = typeof since === 'object' ? since.seq : creation && creation - 1
+    const place = await this.#place(target, wanted)
+    const floor: Cursor = { epoch: place.floor_epoch, seq: place.floor_seq }
+    if (since === 'earliest') return { cursor: floor, recovered: true }
+    if (since === 'unknown') return { cursor: floor, recovered: false }
+    if (since !== undefined) {
+      const recovered = place.epoch_there === since.epoch
+      return { cursor: recovered ? since : floor, recovered }
+    }
+    if (wanted === undefined) {
+      return { cursor: { epoch: place.epoch, seq: place.seq }, recovered: true }
+    }
+    const before = place.epoch_there
+    return {
+      cursor: before === null ? floor : { epoch: before, seq: wanted },
+      recovered: true,
+    }
+  }
+
+  async read(target: Target, seq: number, limit: number): Promise<Page> {
+    const { tenant, sessionId, requestId } = target
+    const rows = await this.#db
+      .selectFrom('events')
+      .innerJoin('requests', 'requests.id', 'events.request_id')
+      .where('events.tenant', '=', tenant)
+      .where('events.session_id', '=', sessionId)
+      .where('events.seq', '>', seq)
+      .$if(requestId !== undefined, (query) =>
+        query.where('events.request_id', '=', requestId ?? ''),
+      )
+      .select(['events.seq', 'events.epoch', 'events.type as event_type', 'at', 'state'])
+      .select(QUESTION_COLUMNS)
+      // In the same statement, and therefore as of the same moment.
+      .select((from) =>
+        from
+          .selectFrom('sessions')
+          .select('sessions.seq')
+          .where('sessions.tenant', '=', tenant)
+          .where('sessions.id', '=', sessionId)
+          .as('head'),
+      )
+      .orderBy('events.seq')
+      .limit(limit)
+      .execute()
+    const events = rows.map((row) =>
+      toEvent({ ...row, type: row.event_type }, toQuestion(row)),
+    )
+    const complete = rows.length < limit
+    const last = rows.at(-1)
+    return { events, seq: (complete ? last?.head : last?.seq) ?? seq, complete }
+  }
+
+  async ahead(
+    readers: readonly { tenant: string; sessionId: string; seq: number }[],
+  ): Promise<{ tenant: string; sessionId: string }[]> {
+    const { rows } = await sql<{ tenant: string; id: string }>`
+      SELECT sessions.tenant, sessions.id
+      FROM unnest(
+        ${readers.map(({ tenant }) => tenant)}::text[],
+        ${readers.map(({ sessionId }) => sessionId)}::text[],
+        ${readers.map(({ seq }) => seq)}::bigint[]
+      ) AS reader (tenant, session_id, seq)
+      JOIN sessions ON sessions.tenant = reader.tenant AND sessions.id = reader.session_id
+      WHERE sessions.seq > reader.seq`.execute(this.#db)
+    return rows.map(({ tenant, id }) => ({ tenant, sessionId: id }))
+  }
+
+  async #creation({ tenant, sessionId, requestId }: Target): Promise<number> {
+    const row = await this.#db
+      .selectFrom('requests')
+      .select('created_seq')
+      .where('id', '=', requestId ?? '')
+      .where('tenant', '=', tenant)
+      .where('session_id', '=', sessionId)
+      .executeTakeFirst()
+    if (!row) throw new LoopgateError('REQUEST_NOT_FOUND')
+    return row.created_seq
+  }
+
+  async #place({ tenant, sessionId }: Target, seq: number | undefined): Promise<Place> {
+    const { rows } = await sql<Place>`
+      SELECT seq, epoch, floor_seq, floor_epoch,
+        CASE WHEN floor_seq = ${seq ?? null}::bigint THEN floor_epoch ELSE (
+          SELECT events.epoch FROM events
+          WHERE events.tenant = sessions.tenant AND events.session_id = sessions.id
+            AND events.seq = ${seq ?? null}::bigint
+        ) END AS epoch_there
+      FROM sessions WHERE tenant = ${tenant} AND id = ${sessionId}`.execute(this.#db)
+    const [row] = rows
+    if (!row) throw new LoopgateError('SESSION_NOT_FOUND')
+    return row
+  }
+}

@@ -1,0 +1,269 @@
+import { randomUUID } from 'node:crypto'
+import { type Kysely, sql, type Transaction } from 'kysely'
+import { LoopgateError } from '../core/errors.ts'
+import type { Event, EventType } from '../core/event.ts'
+import type {
+  PlannedDelivery,
+  RequestStore,
+  StoredRequest,
+  Submission,
+  Submitted,
+} from '../core/ports.ts'
+import type { Delivery, HitlRequest, Reviewers, Settlement } from '../core/request.ts'
+import { toRequest, toStoredRequest } from './rows.ts'
+import type { Tables } from './schema.ts'
+import { append, transition } from './transition.ts'
+
+const SETTLED: Readonly<Record<Settlement['status'], EventType>> = {
+  decided: 'request.decided',
+  expired: 'request.expired',
+  canceled: 'request.canceled',
+}
+
+type Plan = (reviewers: Reviewers) => readonly PlannedDelivery[]
+
+export class PgRequestStore implements RequestStore {
+  readonly #db: Kysely<Tables>
+  readonly #boot: string
+
+  /** `boot` names this start of the server. */
+  constructor(db: Kysely<Tables>, boot: string) {
+    this.#db = db
+    this.#boot = boot
+  }
+
+  async submit(
+    tenant: string,
+    submission: Submission,
+    maxPending: number,
+    plan: Plan,
+  ): Promise<Submitted> {
+    const known = await replay(this.#db, tenant, submission)
+    if (known) return known
+    return this.#db
+      .transaction()
+      .execute((trx) => this.#insert(trx, tenant, submission, maxPending, plan))
+  }
+
+  settle(
+    request: HitlRequest,
+    settlement: Settlement,
+    settledBy: string,
+  ): Promise<Event | undefined> {
+    const { status, outcome, response, comment, decidedBy } = settlement
+    const isOver = sql`expires_at <= clock_timestamp()`
+    const guards = { expired: isOver, decided: sql`NOT ${isOver}`, canceled: sql`NOT ${isOver}` }
+    return transition(this.#db, this.#boot, request, {
+      type: SETTLED[status],
+      guard: guards[status],
+      set: sql`status = ${status}, outcome = ${outcome}, response = ${response},
+        comment = ${comment}, decided_by = ${decidedBy && JSON.stringify(decidedBy)}::jsonb,
+        settled_by = ${settledBy}, settled_at = clock_timestamp()`,
+    })
+  }
+
+  async find(tenant: string, id: string): Promise<StoredRequest | undefined> {
+    const row = await this.#db
+      .selectFrom('requests')
+      .selectAll()
+      .where('id', '=', id)
+      .where('tenant', '=', tenant)
+      .executeTakeFirst()
+    return row && toStoredRequest(row)
+  }
+
+  async listPending(tenant: string, sessionId?: string): Promise<HitlRequest[]> {
+    const rows = await this.#db
+      .selectFrom('requests')
+      .selectAll()
+      .where('tenant', '=', tenant)
+      .where('status', '=', 'pending')
+      .$if(sessionId !== undefined, (query) => query.where('session_id', '=', sessionId ?? ''))
+      .orderBy('created_at')
+      .orderBy('id')
+      .execute()
+    return rows.map(toRequest)
+  }
+
+  async nextToExpire(limit: number): Promise<{ request: HitlRequest; dueInMs: number }[]> {
+    const rows = await this.#db
+      .selectFrom('requests')
+      .selectAll()
+      .select(
+        sql<number>`ceil(extract(epoch FROM expires_at - clock_timestamp()) * 1000)::float8`.as(
+          'due_in_ms',
+        ),
+      )
+      .where('status', '=', 'pending')
+      .orderBy('expires_at')
+      .limit(limit)
+      .execute()
+    return rows.map((row) => ({ request: toRequest(row), dueInMs: row.due_in_ms }))
+  }
+
+  async #insert(
+    trx: Transaction<Tables>,
+    tenant: string,
+    submission: Submission,
+    maxPending: number,
+    plan: Plan,
+  ): Promise<Submitted> {
+    const { clientId, idempotency } = submission
+    if (idempotency) {
+      await takeTurn(trx, `key ${tenant} ${idempotency.key}`)
+      const known = await replay(trx, tenant, submission)
+      if (known) return known
+    }
+    // Submissions of one client count one after the other, in whatever sessions they are.
+    await takeTurn(trx, `client ${tenant} ${clientId}`)
+    const place = await this.#takePlace(trx, tenant, submission)
+    await requireRoom(trx, tenant, clientId, maxPending)
+    const delivery = plan(place.reviewers).map(toDelivery)
+    const row = await insertRequest(trx, tenant, submission, place, delivery)
+    const created = toRequest(row)
+    const events = [await append(trx, created, 'request.created')]
+    if (delivery.length > 0) await insertDeliveries(trx, created.question.id, delivery)
+    if (!delivery.some(({ status }) => status === 'failed')) {
+      return { request: created, events, replayed: false }
+    }
+    // Nobody is asked on some channel, and the agent hears of it at once.
+    const next = await this.#bump(trx, created)
+    events.push(await append(trx, next, 'request.undelivered'))
+    return { request: next, events, replayed: false }
+  }
+
+  /** The next place in the session's log, with the session's row locked. */
+  async #takePlace(trx: Transaction<Tables>, tenant: string, submission: Submission) {
+    const row = await trx
+      .updateTable('sessions')
+      .set({ seq: sql`seq + 1`, epoch: sql`${this.#boot} || tag` })
+      .where('tenant', '=', tenant)
+      .where('id', '=', submission.sessionId)
+      .returning(['client_id', 'active', 'reviewers', 'seq', 'epoch'])
+      .executeTakeFirst()
+    if (!row) throw new LoopgateError('SESSION_NOT_FOUND')
+    if (row.client_id !== submission.clientId) {
+      throw new LoopgateError('FORBIDDEN', 'client_id is not the one of this session')
+    }
+    if (!row.active) throw new LoopgateError('SESSION_INACTIVE')
+    return row
+  }
+
+  async #bump(trx: Transaction<Tables>, { question }: HitlRequest): Promise<HitlRequest> {
+    const row = await trx
+      .with('place', (query) =>
+        query
+          .updateTable('sessions')
+          .set({ seq: sql`seq + 1` })
+          .where('tenant', '=', question.tenant)
+          .where('id', '=', question.sessionId)
+          .returning(['seq']),
+      )
+      .updateTable('requests')
+      .from('place')
+      .set((place) => ({ seq: place.ref('place.seq') }))
+      .where('requests.id', '=', question.id)
+      .returningAll('requests')
+      .executeTakeFirstOrThrow()
+    return toRequest(row)
+  }
+}
+
+const toDelivery = ({ channel, failure }: PlannedDelivery): Delivery =>
+  failure === undefined
+    ? { channel, status: 'queued' }
+    : { channel, status: 'failed', error: failure }
+
+/** Waits until no other transaction holds the same name. Ends with the transaction. */
+async function takeTurn(trx: Transaction<Tables>, name: string): Promise<void> {
+  await sql`SELECT pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(trx)
+}
+
+/** The request that an idempotency key stands for. */
+async function replay(
+  db: Kysely<Tables>,
+  tenant: string,
+  { idempotency }: Submission,
+): Promise<Submitted | undefined> {
+  if (!idempotency) return undefined
+  const row = await db
+    .selectFrom('requests')
+    .selectAll()
+    .where('tenant', '=', tenant)
+    .where('idempotency_key', '=', idempotency.key)
+    .executeTakeFirst()
+  if (!row) return undefined
+  if (row.body_digest !== idempotency.bodyDigest) throw new LoopgateError('IDEMPOTENCY_MISMATCH')
+  return { request: toRequest(row), events: [], replayed: true }
+}
+
+async function requireRoom(
+  trx: Transaction<Tables>,
+  tenant: string,
+  clientId: string,
+  maxPending: number,
+): Promise<void> {
+  const { pending } = await trx
+    .selectFrom('requests')
+    .select(sql<number>`count(*)`.as('pending'))
+    .where('tenant', '=', tenant)
+    .where('client_id', '=', clientId)
+    .where('status', '=', 'pending')
+    .executeTakeFirstOrThrow()
+  if (pending < maxPending) return
+  throw new LoopgateError(
+    'TOO_MANY_PENDING',
+    `${maxPending} requests of this client_id are pending; wait for an answer or cancel one`,
+    { retryAfterSeconds: 5 },
+  )
+}
+
+function insertRequest(
+  trx: Transaction<Tables>,
+  tenant: string,
+  submission: Submission,
+  place: { seq: number; epoch: string; reviewers: Reviewers },
+  delivery: readonly Delivery[],
+) {
+  return trx
+    .insertInto('requests')
+    .values({
+      id: randomUUID(),
+      tenant,
+      session_id: submission.sessionId,
+      client_id: submission.clientId,
+      message: submission.message,
+      type: submission.type,
+      options: JSON.stringify(submission.options),
+      metadata: JSON.stringify(submission.metadata),
+      reviewers: JSON.stringify(place.reviewers),
+      idempotency_key: submission.idempotency?.key ?? null,
+      body_digest: submission.idempotency?.bodyDigest ?? null,
+      created_at: sql`statement_timestamp()`,
+      expires_at: sql`statement_timestamp() + make_interval(secs => ${submission.timeoutSeconds})`,
+      delivery: JSON.stringify(delivery),
+      created_seq: place.seq,
+      seq: place.seq,
+      epoch: place.epoch,
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow()
+}
+
+async function insertDeliveries(
+  trx: Transaction<Tables>,
+  requestId: string,
+  delivery: readonly Delivery[],
+): Promise<void> {
+  await trx
+    .insertInto('deliveries')
+    .values(
+      delivery.map(({ channel, status, error }) => ({
+        request_id: requestId,
+        channel,
+        status,
+        error: error ?? null,
+      })),
+    )
+    .execute()
+}

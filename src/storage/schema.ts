@@ -1,0 +1,123 @@
+import type { ColumnType, Generated } from 'kysely'
+import type { Option } from '../core/approval.ts'
+import type { EventType } from '../core/event.ts'
+import type {
+  DecidedBy,
+  Delivery,
+  JsonObject,
+  Outcome,
+  RequestType,
+  Reviewers,
+  Status,
+} from '../core/request.ts'
+
+/** Tables as Kysely sees them. bigint columns are numbers: database.ts parses them. */
+export interface Tables {
+  sessions: SessionTable
+  requests: RequestTable
+  events: EventTable
+  deliveries: DeliveryTable
+  cards: CardTable
+  invitations: InvitationTable
+  secrets: SecretTable
+}
+
+/** Read as a value, written as JSON text. */
+type Json<T> = ColumnType<T, string, string>
+
+export interface SessionTable {
+  tenant: string
+  id: string
+  client_id: string
+  reviewers: Json<Reviewers>
+  active: Generated<boolean>
+  created_at: Generated<Date>
+  webhook_secret: string
+  tag: string
+  seq: Generated<number>
+  epoch: string
+  floor_seq: Generated<number>
+  floor_epoch: string
+}
+
+export interface RequestTable {
+  id: string
+  tenant: string
+  session_id: string
+  client_id: string
+  message: string
+  type: RequestType
+  options: Json<readonly Option[]>
+  metadata: Json<JsonObject>
+  reviewers: Json<Reviewers>
+  idempotency_key: string | null
+  body_digest: string | null
+  created_at: Date
+  expires_at: Date
+  status: Generated<Status>
+  outcome: Outcome | null
+  response: string | null
+  comment: string | null
+  decided_by: Json<DecidedBy> | null
+  settled_by: string | null
+  settled_at: Date | null
+  delivery: Json<readonly Delivery[]>
+  created_seq: number
+  seq: number
+  epoch: string
+}
+
+export interface EventTable {
+  tenant: string
+  session_id: string
+  seq: number
+  epoch: string
+  type: EventType
+  request_id: string
+  at: Date
+  state: Json<StoredState>
+}
+
+/** A request's State as it stands in an event, dates as text. */
+export interface StoredState {
+  readonly status: Status
+  readonly outcome: Outcome | null
+  readonly response: string | null
+  readonly comment: string | null
+  readonly decidedBy: DecidedBy | null
+  readonly delivery: readonly Delivery[]
+  readonly settledAt: string | null
+}
+
+export interface DeliveryTable {
+  request_id: string
+  channel: string
+  status: Delivery['status']
+  error: string | null
+  attempts: Generated<number>
+  due_at: Generated<Date>
+}
+
+export interface CardTable {
+  channel: string
+  address: string
+  message: string
+  request_id: string
+  closed: Generated<boolean>
+  attempts: Generated<number>
+  due_at: Generated<Date>
+}
+
+export interface InvitationTable {
+  code_digest: string
+  tenant: string
+  session_id: string
+  channel: string
+  expires_at: Date
+  accepted_by: string | null
+}
+
+export interface SecretTable {
+  name: string
+  value: string
+}

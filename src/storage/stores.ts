@@ -1,0 +1,54 @@
+import { randomBytes } from 'node:crypto'
+import { type Kysely, sql } from 'kysely'
+import type {
+  CardStore,
+  DeliveryStore,
+  EventLog,
+  InvitationStore,
+  RequestStore,
+  SessionStore,
+} from '../core/ports.ts'
+import { PgDeliveryStore } from './delivery-store.ts'
+import { PgEventLog } from './event-log.ts'
+import { PgInvitationStore } from './invitation-store.ts'
+import { PgRequestStore } from './request-store.ts'
+import type { Tables } from './schema.ts'
+import { PgSessionStore } from './session-store.ts'
+import { guarded } from './unavailable.ts'
+
+export interface Stores {
+  readonly sessions: SessionStore
+  readonly requests: RequestStore
+  readonly log: EventLog
+  readonly deliveries: DeliveryStore
+  readonly cards: CardStore
+  readonly invitations: InvitationStore
+  /** Resolves when the database answers. */
+  ping(): Promise<void>
+  countActiveSessions(): Promise<number>
+}
+
+/** The stores of one start of the server: what it appends carries a name that no other start has. */
+export function createStores(db: Kysely<Tables>): Stores {
+  const boot = randomBytes(6).toString('hex')
+  const deliveries = guarded(new PgDeliveryStore(db, boot))
+  return guarded({
+    sessions: guarded(new PgSessionStore(db, boot)),
+    requests: guarded(new PgRequestStore(db, boot)),
+    log: guarded(new PgEventLog(db)),
+    deliveries,
+    cards: deliveries,
+    invitations: guarded(new PgInvitationStore(db)),
+    async ping() {
+      await sql`SELECT 1`.execute(db)
+    },
+    async countActiveSessions() {
+      const { count } = await db
+        .selectFrom('sessions')
+        .select(sql<number>`count(*)`.as('count'))
+        .where('active', '=', true)
+        .executeTakeFirstOrThrow()
+      return count
+    },
+  })
+}

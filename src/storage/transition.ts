@@ -1,0 +1,78 @@
+import { type Kysely, type RawBuilder, sql } from 'kysely'
+import type { Event, EventType } from '../core/event.ts'
+import type { HitlRequest } from '../core/request.ts'
+import { toEvent } from './rows.ts'
+import type { StoredState, Tables } from './schema.ts'
+
+/** A request's State as an event keeps it, from the columns of `row`. */
+const stateOf = (row: RawBuilder<unknown>) => sql`jsonb_build_object(
+  'status', ${row}.status, 'outcome', ${row}.outcome, 'response', ${row}.response,
+  'comment', ${row}.comment, 'decidedBy', ${row}.decided_by, 'delivery', ${row}.delivery,
+  'settledAt', ${row}.settled_at)`
+
+/**
+ * Changes a pending request and appends the event, in one statement and one round trip.
+ *
+ * The request's row is locked first, so that of two commands the second sees what the first did;
+ * then the session's row, and its counter moves only when something is appended. That lock is held
+ * to the commit: the order of commits is the order of `seq`, and no number is left out.
+ *
+ * Undefined when the request is not pending any more or `guard` does not hold.
+ */
+export async function transition(
+  db: Kysely<Tables>,
+  boot: string,
+  request: HitlRequest,
+  change: { type: EventType; guard: RawBuilder<unknown>; set: RawBuilder<unknown> },
+): Promise<Event | undefined> {
+  const { id, tenant } = request.question
+  const { rows } = await sql<{
+    seq: number
+    epoch: string
+    type: EventType
+    at: Date
+    state: StoredState
+  }>`
+    WITH pending AS (
+      SELECT tenant, session_id FROM requests
+      WHERE id = ${id} AND tenant = ${tenant} AND status = 'pending' AND ${change.guard}
+      FOR NO KEY UPDATE
+    ), place AS (
+      UPDATE sessions SET seq = sessions.seq + 1, epoch = ${boot} || sessions.tag
+      FROM pending WHERE sessions.tenant = pending.tenant AND sessions.id = pending.session_id
+      RETURNING sessions.seq, sessions.epoch
+    ), changed AS (
+      UPDATE requests SET seq = place.seq, epoch = place.epoch, ${change.set}
+      FROM place WHERE requests.id = ${id}
+      RETURNING requests.*
+    )
+    INSERT INTO events (tenant, session_id, seq, epoch, type, request_id, at, state)
+    SELECT tenant, session_id, seq, epoch, ${change.type}, id,
+      coalesce(settled_at, clock_timestamp()), ${stateOf(sql.ref('changed'))}
+    FROM changed
+    RETURNING seq, epoch, type, at, state`.execute(db)
+  const [row] = rows
+  return row && toEvent(row, request.question)
+}
+
+/** Appends an event of a request that this transaction has just inserted, with its session locked. */
+export async function append(
+  db: Kysely<Tables>,
+  request: HitlRequest,
+  type: EventType,
+): Promise<Event> {
+  const { rows } = await sql<{
+    seq: number
+    epoch: string
+    type: EventType
+    at: Date
+    state: StoredState
+  }>`
+    INSERT INTO events (tenant, session_id, seq, epoch, type, request_id, at, state)
+    SELECT tenant, session_id, seq, epoch, ${type}, id, created_at, ${stateOf(sql.ref('requests'))}
+    FROM requests WHERE id = ${request.question.id}
+    RETURNING seq, epoch, type, at, state`.execute(db)
+  const [row] = rows
+  if (!row) throw new Error('the request was not inserted')
+  return toEvent(row, request.question)
+}
