@@ -14,7 +14,7 @@ export type Effect = 'approve' | 'reject' | 'other'
 /** An option as asked: its effect is declared or left to be read from the label. */
 export interface PlainOption {
   readonly label: string
-  readonly effect?: Effect
+  readonly effect?: Effect | undefined
 }
 
 /** An option as it holds. */

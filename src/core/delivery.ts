@@ -28,7 +28,7 @@ const BACKOFF_MS = [1_000, 2_000, 5_000, 10_000, 30_000] as const
 export class Deliveries {
   readonly #hub: Hub
   readonly #store: DeliveryStore
-  readonly #couriers: ReadonlyMap<string, Courier>
+  readonly #couriers: readonly Courier[]
   readonly #clock: Clock
   readonly #logger: Log
   readonly #metrics: Metrics
@@ -46,14 +46,14 @@ export class Deliveries {
   }) {
     this.#hub = parts.hub
     this.#store = parts.store
-    this.#couriers = new Map(parts.couriers.map((courier) => [courier.channel, courier]))
+    this.#couriers = parts.couriers
     this.#clock = parts.clock
     this.#logger = parts.logger
     this.#metrics = parts.metrics
   }
 
   start(): void {
-    if (this.#couriers.size === 0) return
+    if (this.#couriers.length === 0) return
     this.#hub.onEvent((event) => {
       if (event.type !== 'request.created' && !isTerminal(event)) return
       // Beyond this many the sweep takes over: a burst waits instead of being held here.
@@ -94,7 +94,7 @@ export class Deliveries {
   async #work(requestId?: string): Promise<void> {
     for (;;) {
       const owed = await this.#store.claim({
-        channels: [...this.#couriers.keys()],
+        channels: this.#couriers.map(({ channel }) => channel),
         leaseMs: LEASE_MS,
         limit: PARALLEL,
         requestId,
@@ -105,7 +105,7 @@ export class Deliveries {
   }
 
   async #deliver(owed: Owed): Promise<void> {
-    const courier = this.#couriers.get(owed.channel)
+    const courier = this.#couriers.find(({ channel }) => channel === owed.channel)
     if (!courier) return
     try {
       if (owed.type === 'ask') await this.#ask(courier, owed)

@@ -1,3 +1,5 @@
+import type { HitlRequest } from './request.ts'
+
 /**
  * The error registry. The code is the contract; the text may change.
  *
@@ -34,8 +36,8 @@ export interface InputIssue {
 
 export interface ErrorDetails {
   readonly issues?: readonly InputIssue[]
-  /** The winner, for REQUEST_ALREADY_SETTLED: a HitlRequest. */
-  readonly request?: unknown
+  /** The winner, for REQUEST_ALREADY_SETTLED. */
+  readonly request?: HitlRequest
   readonly retryAfterSeconds?: number
   readonly cause?: unknown
 }

@@ -13,7 +13,6 @@ import type {
   StoredRequest,
   Submission,
   Submitted,
-  Target,
 } from './ports.ts'
 import { type Person, type Principal, principalKey } from './principal.ts'
 import {
@@ -34,6 +33,7 @@ export interface HubOptions {
   readonly sessions: SessionStore
   readonly requests: RequestStore
   readonly log: EventLog
+  /** Filled when the channels are built, before the hub is started. */
   readonly couriers: readonly Courier[]
   readonly clock: Clock
   readonly logger: Log
@@ -116,6 +116,16 @@ export class Hub {
     return session
   }
 
+  /** A link by which a reviewer joins a session that has nobody to ask yet. */
+  async invite(session: Session): Promise<string | undefined> {
+    for (const { channel, invite } of this.#options.couriers) {
+      const isAnswered = (session.reviewers[channel]?.address ?? null) !== null
+      const link = isAnswered ? undefined : await invite?.(session)
+      if (link !== undefined) return link
+    }
+    return undefined
+  }
+
   /** @throws {LoopgateError} as RequestStore.submit. */
   async submit(principal: Principal, submission: Submission): Promise<Submitted> {
     const { requests, maxPending, metrics } = this.#options
@@ -176,7 +186,10 @@ export class Hub {
     since: Since,
     reader: Reader,
   ): Promise<Subscription> {
-    const target = await this.#target(principal, of)
+    const request = 'requestId' in of ? await this.get(principal, of.requestId) : undefined
+    const { tenant } = principal
+    const sessionId = 'sessionId' in of ? of.sessionId : (request?.question.sessionId ?? '')
+    const target = { tenant, sessionId, requestId: request?.question.id }
     const subscription = new Subscription(target, reader, this.#options.log, {
       left: (left) => this.#leave(left),
       failed: (_, error) => this.#failed('subscription', error),
@@ -189,6 +202,9 @@ export class Hub {
       this.#leave(subscription)
       throw error
     }
+    // Nothing comes after the end of a request: who has read it all has nothing to wait for.
+    const isOver = request !== undefined && request.state.status !== 'pending'
+    if (isOver && subscription.seq >= request.cursor.seq) subscription.end('settled')
     return subscription
   }
 
@@ -273,16 +289,6 @@ export class Hub {
       channel: courier.channel,
       failure: courier.unreachable(reviewers[courier.channel]),
     }))
-  }
-
-  async #target(
-    principal: Principal,
-    of: { readonly sessionId: string } | { readonly requestId: string },
-  ): Promise<Target> {
-    const { tenant } = principal
-    if ('sessionId' in of) return { tenant, sessionId: of.sessionId }
-    const { question } = await this.get(principal, of.requestId)
-    return { tenant, sessionId: question.sessionId, requestId: question.id }
   }
 
   #publish(events: readonly Event[]): void {

@@ -1,5 +1,6 @@
 import type { Option } from './approval.ts'
 import type { Cursor, Event, Since } from './event.ts'
+import type { Principal } from './principal.ts'
 import type { Audience, HitlRequest, JsonObject, RequestType, Reviewers, Settlement } from './request.ts'
 
 /** One agent's registered line to its reviewers. */
@@ -40,6 +41,8 @@ export interface Submission {
   readonly options: readonly Option[]
   readonly metadata: JsonObject
   readonly timeoutSeconds: number
+  /** How long an approval may be acted on; undefined for the server's default. */
+  readonly approvalTtlSeconds?: number | undefined
   readonly idempotency?: { readonly key: string; readonly bodyDigest: string } | undefined
 }
 
@@ -218,6 +221,8 @@ export interface Courier {
   ask(owed: OwedAsk): Promise<Card>
   /** Makes the card show the outcome and takes its buttons away. */
   settle(owed: OwedSettle): Promise<void>
+  /** A one-time link by which a reviewer joins the session. Undefined while there can be none. */
+  invite?(session: Session): Promise<string | undefined>
 }
 
 /** A channel could not reach its reviewer. */
@@ -230,6 +235,22 @@ export class DeliveryError extends Error {
     super(message, { cause })
     this.retryAfterMs = retryAfterMs
   }
+}
+
+/** Somebody at the door: an HTTP request, or the handshake of a socket. */
+export interface Knock {
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  readonly remoteAddress: string | undefined
+}
+
+export interface Authenticator {
+  /**
+   * Refuses what a foreign web page sends, before anything else is looked at.
+   * @throws {LoopgateError} FORBIDDEN
+   */
+  admit(knock: Knock): void
+  /** @throws {LoopgateError} UNAUTHORIZED without a valid credential. */
+  identify(knock: Knock): Promise<Principal>
 }
 
 /** Time as this process sees it, for waiting. What is true of a request is the database's time. */

@@ -12,8 +12,8 @@ export type EndReason =
 
 /** Takes a subscription's events. Its methods MUST NOT throw. */
 export interface Reader {
-  /** Called once, before any event. */
-  started(position: Position): void
+  /** Called once, before any event. The subscription may be ended from here on, at any time. */
+  started(position: Position, subscription: Subscription): void
   event(event: Event): void
   /** Resolves when what was given has been taken; replay waits for it between pages. */
   drained(): Promise<void>
@@ -74,7 +74,7 @@ export class Subscription {
     if (this.#mode !== 'locating') return
     this.#cursor = position.cursor
     this.#mode = 'replaying'
-    this.#reader.started(position)
+    this.#reader.started(position, this)
     await this.#replay()
   }
 

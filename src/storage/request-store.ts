@@ -20,6 +20,8 @@ const SETTLED: Readonly<Record<Settlement['status'], EventType>> = {
   canceled: 'request.canceled',
 }
 
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+
 type Plan = (reviewers: Reviewers) => readonly PlannedDelivery[]
 
 export class PgRequestStore implements RequestStore {
@@ -63,6 +65,8 @@ export class PgRequestStore implements RequestStore {
   }
 
   async find(tenant: string, id: string): Promise<StoredRequest | undefined> {
+    // PostgreSQL would call other text an error; to the caller it is an id that nothing has.
+    if (!UUID.test(id)) return undefined
     const row = await this.#db
       .selectFrom('requests')
       .selectAll()
@@ -239,6 +243,7 @@ function insertRequest(
       reviewers: JSON.stringify(place.reviewers),
       idempotency_key: submission.idempotency?.key ?? null,
       body_digest: submission.idempotency?.bodyDigest ?? null,
+      approval_ttl_seconds: submission.approvalTtlSeconds ?? null,
       created_at: sql`statement_timestamp()`,
       expires_at: sql`statement_timestamp() + make_interval(secs => ${submission.timeoutSeconds})`,
       delivery: JSON.stringify(delivery),

@@ -52,6 +52,7 @@ export interface RequestTable {
   reviewers: Json<Reviewers>
   idempotency_key: string | null
   body_digest: string | null
+  approval_ttl_seconds: number | null
   created_at: Date
   expires_at: Date
   status: Generated<Status>

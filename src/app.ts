@@ -1,0 +1,176 @@
+import type { AddressInfo } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import type { Channel, ChannelContext } from './channels/channel.ts'
+import { systemClock } from './clock.ts'
+import type { Config } from './config.ts'
+import { Deliveries } from './core/delivery.ts'
+import { Expiry } from './core/expiry.ts'
+import { Hub } from './core/hub.ts'
+import type { Courier } from './core/ports.ts'
+import { HttpAuthenticator } from './http/auth.ts'
+import { addHealthRoutes } from './http/health.ts'
+import { createServer } from './http/server.ts'
+import { PersonTokens } from './http/tokens.ts'
+import { Upgrades } from './http/upgrades.ts'
+import { createMetrics, type PromMetrics } from './metrics.ts'
+import { type Database, openDatabase } from './storage/database.ts'
+import { migrate } from './storage/migrate.ts'
+import { readSecret } from './storage/secret-store.ts'
+import { createStores, type Stores } from './storage/stores.ts'
+import { transports } from './transports/index.ts'
+import type { Transport } from './transports/transport.ts'
+
+export interface App extends AsyncDisposable {
+  /** Where it listens: `http://127.0.0.1:8080`. */
+  readonly address: string
+  /** What is on, a line for each fact. */
+  facts(): readonly string[]
+  stop(): Promise<void>
+}
+
+/** Opens everything, in order, and listens. What was opened is closed again when a part fails. */
+export async function startApp(config: Config, logger: Logger, version: string): Promise<App> {
+  const database = await openDatabase(config.database)
+  try {
+    await migrate(database.db)
+    return await startOn(database, config, logger, version)
+  } catch (error) {
+    await database.close()
+    throw error
+  }
+}
+
+async function startOn(
+  database: Database,
+  config: Config,
+  logger: Logger,
+  version: string,
+): Promise<App> {
+  const stores = createStores(database.db)
+  const metrics = createMetrics(() => stores.countActiveSessions())
+  const tokens = new PersonTokens(config.jwtSecret ?? (await readSecret(database.db, 'jwt')))
+  const auth = new HttpAuthenticator({ ...config, mode: config.auth, tokens })
+  const http = createServer({ logger, auth, trustProxy: config.trustProxy })
+  const core = buildCore(config, stores, metrics, logger)
+  const { hub, deliveries, expiry } = core
+  const draining = new AbortController()
+  const address = () => addressOf(http, config.host)
+
+  const channels = buildChannels(config, core.couriers, {
+    hub,
+    cards: stores.cards,
+    invitations: stores.invitations,
+    http,
+    auth,
+    clock: systemClock,
+    logger,
+    isLocalMode: config.auth === 'local',
+    address: () => config.publicUrl?.origin ?? address(),
+    secret: (name) => readSecret(database.db, name),
+    issueToken: (person) => tokens.issue(person),
+    deliver: (requestId) => deliveries.wake(requestId),
+  })
+  const built = buildTransports(config, { hub, http, auth, logger, metrics, draining })
+  addHealthRoutes(http, {
+    version,
+    auth,
+    registry: metrics.registry,
+    ping: () => stores.ping(),
+    channels: () => Object.fromEntries(channels.map((c) => [c.name, c.status().state])),
+    isDraining: () => draining.signal.aborted,
+  })
+
+  await http.listen({ host: config.host, port: config.port })
+  hub.start()
+  expiry.start()
+  await Promise.all(channels.map((channel) => channel.start()))
+  deliveries.start()
+
+  const stop = once(async () => {
+    draining.abort()
+    const force = setTimeout(
+      () => http.server.closeAllConnections(),
+      config.shutdownGraceSeconds * 1000,
+    )
+    await Promise.all(built.map((transport) => transport.close()))
+    await Promise.all(channels.map((channel) => channel.stop()))
+    await http.close()
+    clearTimeout(force)
+    await expiry.stop()
+    await deliveries.stop()
+    hub.stop()
+    await database.close()
+  })
+  return {
+    address: address(),
+    facts: () => [
+      `listening on ${address()}`,
+      `database: ${database.description}`,
+      ...channels.map((channel) => `${channel.name}: ${channel.status().text}`),
+    ],
+    stop,
+    [Symbol.asyncDispose]: stop,
+  }
+}
+
+function buildCore(config: Config, stores: Stores, metrics: PromMetrics, logger: Logger) {
+  const couriers: Courier[] = []
+  const parts = { clock: systemClock, logger, metrics }
+  const hub = new Hub({
+    ...parts,
+    sessions: stores.sessions,
+    requests: stores.requests,
+    log: stores.log,
+    couriers,
+    maxPending: config.maxPending,
+  })
+  const expiry = new Expiry({ ...parts, hub, requests: stores.requests })
+  const deliveries = new Deliveries({ ...parts, hub, store: stores.deliveries, couriers })
+  return { hub, expiry, deliveries, couriers }
+}
+
+function buildChannels(config: Config, couriers: Courier[], context: ChannelContext): Channel[] {
+  const channels = config.channels.map((build) => build(context))
+  couriers.push(...channels.flatMap(({ courier }) => courier ?? []))
+  return channels
+}
+
+function buildTransports(
+  config: Config,
+  parts: {
+    hub: Hub
+    http: FastifyInstance
+    auth: HttpAuthenticator
+    logger: Logger
+    metrics: PromMetrics
+    draining: AbortController
+  },
+): Transport[] {
+  const { metrics, draining, ...rest } = parts
+  const upgrades = new Upgrades(parts.http.server)
+  return transports.map(({ create }) =>
+    create({
+      ...rest,
+      clock: systemClock,
+      upgrades,
+      defaults: { timeoutSeconds: config.requestTimeoutSeconds },
+      draining: draining.signal,
+      connections: metrics.connections,
+    }),
+  )
+}
+
+function addressOf(http: FastifyInstance, host: string): string {
+  const { port } = http.server.address() as AddressInfo
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+/** Whoever asks again waits for the same stop. */
+function once(stop: () => Promise<void>): () => Promise<void> {
+  let stopping: Promise<void> | undefined
+  return () => {
+    stopping ??= stop()
+    return stopping
+  }
+}

@@ -1,0 +1,115 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { FastifyRequest } from 'fastify'
+import * as z from 'zod'
+import { LoopgateError } from '../../core/errors.ts'
+import { LOCAL_TENANT, type Person } from '../../core/principal.ts'
+import { parse } from '../../protocol/fields.ts'
+import { parseDecision } from '../../protocol/requests.ts'
+import { toView } from '../../protocol/view.ts'
+import { type Channel, type ChannelContext, defineChannel } from '../channel.ts'
+
+const link = z.object({ code: z.string().max(200) })
+const params = z.object({ id: z.string() })
+
+/**
+ * The browser: the route by which a person decides over HTTP, and a plain page that uses it.
+ *
+ * In local mode the person at this machine is known by a one-time code in a link that the server
+ * prints, as notebook servers do. An agent on the same machine has no such code, and can not decide.
+ */
+export const console = defineChannel({
+  name: 'console',
+  env: z.object({}),
+  create(_settings, context): Channel {
+    const code = context.isLocalMode ? randomBytes(16).toString('base64url') : undefined
+    addDecisionRoute(context)
+    addLinkRoute(context, code)
+    addPage(context)
+    return {
+      name: 'console',
+      start: async () => undefined,
+      stop: async () => undefined,
+      status: () => ({
+        state: 'on',
+        text:
+          code === undefined
+            ? `${context.address()}/console`
+            : `decide in a browser (the link works once): ${context.address()}/console?code=${code}`,
+      }),
+    }
+  },
+})
+
+function addDecisionRoute({ http, hub, auth }: ChannelContext): void {
+  const person = async (request: FastifyRequest): Promise<Person> => {
+    const { headers, socket } = request
+    const principal = await auth.identify({ headers, remoteAddress: socket.remoteAddress })
+    if (principal.type === 'person') return principal
+    throw new LoopgateError('FORBIDDEN', 'only a person decides; an agent can not')
+  }
+  const persons = new WeakMap<FastifyRequest, Person>()
+  http.post(
+    '/api/requests/:id/decision',
+    {
+      onRequest: async (request) => {
+        persons.set(request, await person(request))
+      },
+    },
+    async (request) => {
+      const decider = persons.get(request)
+      if (!decider) throw new LoopgateError('UNAUTHORIZED')
+      const { id } = parse(params, request.params)
+      return toView(await hub.decide(decider, id, parseDecision(request.body)))
+    },
+  )
+}
+
+/** Spends the code, once. */
+function addLinkRoute({ http, issueToken }: ChannelContext, code: string | undefined): void {
+  let unspent = code
+  http.post('/api/auth/link', async (request) => {
+    const given = parse(link, request.body).code
+    if (unspent === undefined || !isSame(given, unspent)) {
+      throw new LoopgateError('UNAUTHORIZED', 'this link is spent or was never valid')
+    }
+    unspent = undefined
+    const token = await issueToken({
+      type: 'person',
+      tenant: LOCAL_TENANT,
+      channel: 'console',
+      id: 'local',
+      name: 'local reviewer',
+    })
+    return { token }
+  })
+}
+
+function isSame(a: string, b: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  return timingSafeEqual(digest(a), digest(b))
+}
+
+/** The page does nothing by being loaded: previewers and scanners follow links, people press buttons. */
+function addPage({ http }: ChannelContext): void {
+  const read = (name: string) => readFileSync(join(import.meta.dirname, name), 'utf8')
+  const files = [
+    ['/console', 'page.html', 'text/html; charset=utf-8'],
+    ['/console/page.js', 'page.js', 'text/javascript; charset=utf-8'],
+    ['/console/page.css', 'page.css', 'text/css; charset=utf-8'],
+  ] as const
+  for (const [path, name, type] of files) {
+    const text = read(name)
+    http.get(path, (_request, reply) => {
+      reply
+        .type(type)
+        .header(
+          'content-security-policy',
+          "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        )
+        .send(text)
+    })
+  }
+}

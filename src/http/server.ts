@@ -1,0 +1,120 @@
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify'
+import { invalid, LoopgateError } from '../core/errors.ts'
+import type { Authenticator } from '../core/ports.ts'
+import { isTooDeep, MAX_DEPTH, parseJson } from '../protocol/json.ts'
+import { toLoopgateError, toProblem } from '../protocol/problem.ts'
+import { MAX_BODY_BYTES } from '../protocol/requests.ts'
+
+export interface ServerOptions {
+  readonly logger: FastifyBaseLogger
+  readonly auth: Authenticator
+  readonly trustProxy: string | false
+}
+
+/** What Fastify itself refuses. */
+const FASTIFY_ERRORS: Readonly<Record<string, () => LoopgateError>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: () => new LoopgateError('PAYLOAD_TOO_LARGE'),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new LoopgateError('UNSUPPORTED_MEDIA_TYPE'),
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => invalid('', 'the body is not as long as its Content-Length'),
+  FST_ERR_CTP_EMPTY_JSON_BODY: () => invalid('', 'the body is empty'),
+}
+
+/** The Fastify instance that all parts share: limits, JSON alone, the door, and problem errors. */
+export function createServer({ logger, auth, trustProxy }: ServerOptions): FastifyInstance {
+  const http = fastify({
+    loggerInstance: logger,
+    // One line a request would be the log; what matters is logged where it happens.
+    disableRequestLogging: true,
+    bodyLimit: MAX_BODY_BYTES,
+    trustProxy,
+    // A client that sends its request a byte at a time is cut off. Answers may take as long as they do.
+    requestTimeout: 30_000,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 400 },
+  })
+  acceptJsonAlone(http)
+  http.addHook('onRequest', (request, reply, done) => {
+    reply.headers({
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+      'cache-control': 'no-store',
+    })
+    auth.admit({ headers: request.headers, remoteAddress: request.socket.remoteAddress })
+    done()
+  })
+  http.setErrorHandler(sendProblem)
+  http.setNotFoundHandler((request, reply) =>
+    sendProblem(new LoopgateError('NOT_FOUND', `there is no ${request.method} ${path(request)}`), request, reply),
+  )
+  return http
+}
+
+/**
+ * Other content types are 415: a form or text/plain can be sent by any web page without asking.
+ * The body is looked at as bytes first, because decoding would mend what is not UTF-8.
+ */
+function acceptJsonAlone(http: FastifyInstance): void {
+  http.removeAllContentTypeParsers()
+  http.addContentTypeParser(
+    // Parameters are ignored (RFC 8259 defines none), unless they say another charset than UTF-8.
+    /^application\/json *(;(?!.*charset *=(?! *"?utf-?8"?)).*)?$/i,
+    { parseAs: 'buffer' },
+    (_request, body, done) => {
+      try {
+        done(null, decode(body as Buffer))
+      } catch (error) {
+        done(error as Error)
+      }
+    },
+  )
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function decode(body: Buffer): unknown {
+  let text: string
+  try {
+    text = utf8.decode(body)
+  } catch (cause) {
+    throw new LoopgateError('INVALID_INPUT', 'the body is not UTF-8', { cause })
+  }
+  if (isTooDeep(text)) throw invalid('', `is nested deeper than ${MAX_DEPTH} levels`)
+  return parseJson(text)
+}
+
+function sendProblem(
+  thrown: FastifyError | Error,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  const error = translate(thrown)
+  if (error.status >= 500) {
+    request.log.error({ err: error.cause ?? error, code: error.code, path: path(request) }, error.message)
+  }
+  const { retryAfterSeconds } = error.details
+  if (retryAfterSeconds !== undefined) reply.header('retry-after', String(retryAfterSeconds))
+  // RFC 9110, section 11.6.1: a 401 names the scheme.
+  if (error.code === 'UNAUTHORIZED') reply.header('www-authenticate', 'Bearer realm="loopgate"')
+  return reply
+    .code(error.status)
+    .type('application/problem+json')
+    .send(JSON.stringify(toProblem(error)))
+}
+
+function translate(error: FastifyError | Error): LoopgateError {
+  if (error instanceof LoopgateError) return error
+  const code = 'code' in error ? error.code : ''
+  const known = FASTIFY_ERRORS[code]
+  if (known) return known()
+  const isTheirs = 'statusCode' in error && error.statusCode !== undefined && error.statusCode < 500
+  return isTheirs ? new LoopgateError('INVALID_INPUT', error.message) : toLoopgateError(error)
+}
+
+/** Without the query, which may carry what does not belong into a log. */
+const path = (request: FastifyRequest): string => request.url.split('?', 1)[0] ?? ''

@@ -1,0 +1,68 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Metrics } from './core/ports.ts'
+
+/** Clients with a label of their own. Without a bound anybody could fill the memory of Prometheus. */
+const MAX_CLIENTS = 200
+
+export interface PromMetrics extends Metrics {
+  readonly registry: Registry
+  /** A stream was opened (1) or is gone (-1). */
+  connections(transport: string, change: 1 | -1): void
+}
+
+export function createMetrics(countActiveSessions: () => Promise<number>): PromMetrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const registers = [registry]
+  const submitted = new Counter({
+    name: 'loopgate_hitl_requests_total',
+    help: 'Requests submitted, by client; beyond 200 clients as "other".',
+    labelNames: ['client_id'],
+    registers,
+  })
+  new Gauge({
+    name: 'loopgate_active_sessions',
+    help: 'Sessions that are active.',
+    registers,
+    async collect() {
+      this.set(await countActiveSessions())
+    },
+  })
+  const seconds = new Histogram({
+    name: 'loopgate_response_time_seconds',
+    help: 'From the question to its settlement, by outcome.',
+    labelNames: ['outcome'],
+    buckets: [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14_400, 86_400],
+    registers,
+  })
+  const deliveries = new Counter({
+    name: 'loopgate_deliveries_total',
+    help: 'Attempts to bring a card to a reviewer, by channel and result.',
+    labelNames: ['channel', 'result'],
+    registers,
+  })
+  const failures = new Counter({
+    name: 'loopgate_background_failures_total',
+    help: 'Failures that no caller saw, by stage.',
+    labelNames: ['stage'],
+    registers,
+  })
+  const streams = new Gauge({
+    name: 'loopgate_stream_connections',
+    help: 'Open streams to agents, by transport.',
+    labelNames: ['transport'],
+    registers,
+  })
+  const clients = new Set<string>()
+  return {
+    registry,
+    submitted(clientId) {
+      if (clients.size < MAX_CLIENTS) clients.add(clientId)
+      submitted.inc({ client_id: clients.has(clientId) ? clientId : 'other' })
+    },
+    settled: (outcome, elapsed) => seconds.observe({ outcome }, elapsed),
+    delivered: (channel, result) => deliveries.inc({ channel, result }),
+    failed: (stage) => failures.inc({ stage }),
+    connections: (transport, change) => streams.inc({ transport }, change),
+  }
+}

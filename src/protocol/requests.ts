@@ -1,0 +1,202 @@
+import { createHash } from 'node:crypto'
+import canonicalize from 'canonicalize'
+import * as z from 'zod'
+import { readLabel, settleEffects } from '../core/approval.ts'
+import { invalid } from '../core/errors.ts'
+import type { Registration } from '../core/hub.ts'
+import type { Submission } from '../core/ports.ts'
+import type { Answer, JsonObject } from '../core/request.ts'
+import { id, parse, since, text, visiblePart, waitSeconds } from './fields.ts'
+
+/** Bodies and queries, the same for every transport, and what they mean to the core. */
+
+export const MAX_BODY_BYTES = 256 * 1024
+const MAX_METADATA_BYTES = 32 * 1024
+const MAX_TIMEOUT_SECONDS = 2_592_000
+
+/** A Telegram user (positive) or group (negative). */
+const telegramId = z
+  .int({ error: 'must be a whole number that JSON carries exactly' })
+  .refine((value) => value !== 0, { error: 'must not be 0' })
+
+const registration = z
+  .object({
+    session_id: id,
+    client_id: id,
+    telegram_id: telegramId.optional(),
+    approvers: z
+      .array(
+        z.int().positive({ error: 'must be the numeric id of a Telegram user' }),
+      )
+      .max(100)
+      .optional(),
+  })
+  .refine(
+    ({ telegram_id, approvers = [] }) =>
+      telegram_id === undefined ||
+      telegram_id < 0 ||
+      approvers.every((approver) => approver === telegram_id),
+    {
+      path: ['approvers'],
+      error: 'beside the telegram_id of a user, only that user can be an approver',
+    },
+  )
+
+export function parseRegistration(body: unknown): Registration {
+  const { session_id, client_id, telegram_id, approvers = [] } = parse(registration, body)
+  const isPrivate = telegram_id !== undefined && telegram_id > 0
+  // In a private chat its user is the approver, named or not.
+  const named = isPrivate ? [] : [...new Set(approvers)].map(String)
+  const isAsked = telegram_id !== undefined || named.length > 0
+  return {
+    sessionId: session_id,
+    clientId: client_id,
+    reviewers: isAsked
+      ? { telegram: { address: telegram_id?.toString() ?? null, approvers: named } }
+      : {},
+  }
+}
+
+const label = text(100)
+
+/** A label alone, or with its effect. */
+const option = z.preprocess(
+  (value) => (typeof value === 'string' ? { label: value } : value),
+  z.object({ label, effect: z.enum(['approve', 'reject', 'other']).optional() }),
+)
+
+const options = z
+  .array(option)
+  .max(20, { error: 'must be at most 20' })
+  .nullish()
+  .transform((value) => value ?? [])
+  .superRefine((value, context) => {
+    const seen = new Set<string>()
+    for (const [i, { label: name, effect }] of value.entries()) {
+      const looks = visiblePart(name.normalize('NFC'))
+      if (seen.has(looks)) {
+        context.addIssue({ code: 'custom', path: [i], message: 'looks like an option before it' })
+      }
+      seen.add(looks)
+      if (effect === 'approve' && readLabel(name) === 'refusal') {
+        context.addIssue({
+          code: 'custom',
+          path: [i, 'effect'],
+          message: 'must not be approve: the label reads as a refusal',
+        })
+      }
+    }
+  })
+
+const metadata = z
+  .record(z.string(), z.json())
+  .nullish()
+  .transform((value) => (value ?? {}) as JsonObject)
+  .refine((value) => Buffer.byteLength(JSON.stringify(value)) <= MAX_METADATA_BYTES, {
+    error: 'must be at most 32 KiB of JSON',
+  })
+
+const submission = z
+  .object({
+    session_id: id,
+    client_id: id,
+    message: text(20_000),
+    request_type: z.enum(['confirmation', 'input', 'choice']).optional(),
+    options,
+    timeout_seconds: z.int().min(1).max(MAX_TIMEOUT_SECONDS).optional(),
+    metadata,
+    callback_url: z
+      .undefined({ error: 'callbacks are not available in this version; leave it out' })
+      .optional(),
+    approval_ttl_seconds: z.int().min(1).optional(),
+    idempotency_key: id.optional(),
+  })
+  .refine(({ request_type, options: given }) => request_type !== 'choice' || given.length > 0, {
+    path: ['options'],
+    error: 'a choice needs options',
+  })
+
+/** `key` is the Idempotency-Key header; the body may carry the same one. */
+export function parseSubmission(
+  body: unknown,
+  defaults: { readonly timeoutSeconds: number },
+  key?: string,
+): Submission {
+  const given = parse(submission, body)
+  const { idempotency_key: inBody, ...asked } = given
+  const inHeader = key === undefined ? undefined : parse(z.object({ 'idempotency-key': id }), {
+    'idempotency-key': key,
+  })['idempotency-key']
+  if (inBody !== undefined && inHeader !== undefined && inBody !== inHeader) {
+    throw invalid('/idempotency_key', 'is not the Idempotency-Key of the header')
+  }
+  const idempotencyKey = inHeader ?? inBody
+  return {
+    sessionId: given.session_id,
+    clientId: given.client_id,
+    message: given.message,
+    type: given.request_type ?? (given.options.length > 0 ? 'choice' : 'confirmation'),
+    options: settleEffects(given.options),
+    metadata: given.metadata,
+    timeoutSeconds: given.timeout_seconds ?? defaults.timeoutSeconds,
+    approvalTtlSeconds: given.approval_ttl_seconds,
+    idempotency:
+      idempotencyKey === undefined
+        ? undefined
+        : { key: idempotencyKey, bodyDigest: digest(asked) },
+  }
+}
+
+/** SHA-256 of the RFC 8785 form, which is the same for every way to write the same body. */
+function digest(value: object): string {
+  return createHash('sha256').update(canonicalize(value) ?? '').digest('hex')
+}
+
+const decision = z
+  .object({
+    option: z.string().max(400).optional(),
+    response: text(20_000).optional(),
+    comment: z.union([z.literal('').transform(() => undefined), text(4_000)]).optional(),
+  })
+  .refine(({ option: chosen, response }) => (chosen === undefined) !== (response === undefined), {
+    error: 'must have exactly one of option and response',
+  })
+
+export const parseDecision = (body: unknown): Answer => parse(decision, body)
+
+export const sessionQuery = z.object({ session_id: id })
+export const requestBody = z.object({ request_id: id })
+export const pendingQuery = z.object({ session_id: id.optional() })
+export const requestQuery = z.object({ wait: waitSeconds.optional() })
+
+/** What a reader names: exactly one of a session and a request. */
+export const targetFields = {
+  session_id: id.optional(),
+  request_id: id.optional(),
+} as const
+
+type TargetFields = { session_id?: string | undefined; request_id?: string | undefined }
+
+/** @throws {LoopgateError} INVALID_INPUT for none, or both. */
+export function toTarget({
+  session_id,
+  request_id,
+}: TargetFields): { sessionId: string } | { requestId: string } {
+  if (session_id !== undefined && request_id === undefined) return { sessionId: session_id }
+  if (request_id !== undefined && session_id === undefined) return { requestId: request_id }
+  throw invalid('', 'must have exactly one of session_id and request_id')
+}
+
+export const pollQuery = z.object({
+  ...targetFields,
+  since: since.optional(),
+  wait: waitSeconds.optional(),
+})
+
+/** EventSource polyfills that can not set the header use various names for the cursor. */
+export const streamQuery = z.object({
+  ...targetFields,
+  since: since.optional(),
+  last_event_id: since.optional(),
+  lastEventId: since.optional(),
+})

@@ -1,0 +1,9 @@
+import { poll } from './poll.ts'
+import { rest } from './rest.ts'
+import { socketio } from './socketio.ts'
+import { sse } from './sse.ts'
+import type { TransportDefinition } from './transport.ts'
+import { websocket } from './websocket.ts'
+
+/** The registry: one line for each transport. */
+export const transports: readonly TransportDefinition[] = [rest, poll, sse, websocket, socketio]

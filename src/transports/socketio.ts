@@ -1,0 +1,220 @@
+import type { IncomingMessage } from 'node:http'
+import { Server, type Socket } from 'socket.io'
+import { type Event, formatCursor } from '../core/event.ts'
+import type { Principal } from '../core/principal.ts'
+import type { EndReason } from '../core/subscription.ts'
+import { CLOSE, type Close } from '../protocol/close-codes.ts'
+import { parse } from '../protocol/fields.ts'
+import { checkSize, subscribeBody } from '../protocol/frames.ts'
+import { toErrorBody, toLoopgateError } from '../protocol/problem.ts'
+import { parseSubmission, requestBody } from '../protocol/requests.ts'
+import { envelopeJson, toEnvelope, toView } from '../protocol/view.ts'
+import { type Backlogged, Backlogs, FULL_BYTES } from './backlog.ts'
+import { type Names, type Peer, SubscriptionSet } from './subscription-set.ts'
+import type { Transport, TransportContext, TransportDefinition } from './transport.ts'
+
+const PREFIX = '/socket.io/'
+const MAX_PACKET_BYTES = 1024 * 1024
+
+type Acknowledge = (answer: object) => void
+type Handler = (body: unknown, acknowledge: Acknowledge) => Promise<void>
+
+interface Shared {
+  readonly context: TransportContext
+  readonly backlogs: Backlogs
+}
+
+/** Socket.IO 4 at /socket.io. The cursor does what its connection state recovery would do. */
+export const socketio: TransportDefinition = {
+  name: 'socketio',
+  create(context): Transport {
+    const { auth, clock, upgrades } = context
+    const shared: Shared = { context, backlogs: new Backlogs(clock) }
+    const io = new Server(upgrades.claim(PREFIX), {
+      serveClient: false,
+      // Upgrades of other paths are other transports'.
+      destroyUpgrade: false,
+      perMessageDeflate: false,
+      httpCompression: false,
+      maxHttpBufferSize: MAX_PACKET_BYTES,
+      // `cors` says nothing about WebSocket: the Origin is checked here, for every transport.
+      allowRequest: (request, decide) => decide(...admit(context, request)),
+    })
+    io.use((socket, next) => {
+      const { headers } = socket.request
+      const token: unknown = socket.handshake.auth['token']
+      const bearer = typeof token === 'string' ? { authorization: `Bearer ${token}` } : {}
+      const knock = {
+        headers: { ...headers, ...bearer },
+        remoteAddress: socket.request.socket.remoteAddress,
+      }
+      auth.identify(knock).then(
+        (principal) => {
+          socket.data = { principal }
+          next()
+        },
+        (thrown: unknown) => {
+          const error = toLoopgateError(thrown)
+          // `data` is what connect_error carries beside the text.
+          next(Object.assign(new Error(error.message), { data: toErrorBody(error) }))
+        },
+      )
+    })
+    io.on('connection', (socket) => {
+      const { principal } = socket.data as { principal: Principal }
+      new Connection(socket, principal, shared).open()
+    })
+
+    return {
+      name: 'socketio',
+      close: async () => {
+        shared.backlogs.stop()
+        for (const socket of io.of('/').sockets.values()) disconnect(socket, CLOSE.restart)
+        io.engine.close()
+      },
+    }
+  },
+}
+
+function admit(context: TransportContext, request: IncomingMessage): [string | null, boolean] {
+  try {
+    context.auth.admit({ headers: request.headers, remoteAddress: request.socket.remoteAddress })
+    return [null, true]
+  } catch (error) {
+    return [toLoopgateError(error).message, false]
+  }
+}
+
+/**
+ * Says why, and closes the transport. After `socket.disconnect()` a client would not come back by
+ * itself.
+ */
+function disconnect(socket: Socket, { code, reason, reconnect }: Close): void {
+  const retry_after_ms = Math.floor(Math.random() * 1_000)
+  socket.emit('closing', { code, reason, reconnect, retry_after_ms })
+  socket.conn.close()
+}
+
+class Connection implements Peer, Backlogged {
+  readonly #socket: Socket
+  readonly #principal: Principal
+  readonly #shared: Shared
+  readonly #subscriptions: SubscriptionSet
+
+  constructor(socket: Socket, principal: Principal, shared: Shared) {
+    this.#socket = socket
+    this.#principal = principal
+    this.#shared = shared
+    this.#subscriptions = new SubscriptionSet(shared.context.hub, principal, this)
+  }
+
+  open(): void {
+    const { hub, connections, defaults } = this.#shared.context
+    connections('socketio', 1)
+    dropHandshake(this.#socket)
+    this.#on('subscribe', async (body, acknowledge) => {
+      const { since, ...names } = parse(subscribeBody, body)
+      await this.#subscriptions.add(names, since, ({ cursor, recovered }) =>
+        acknowledge({ ok: true, ...names, cursor: formatCursor(cursor), recovered }),
+      )
+    })
+    this.#on('unsubscribe', async (body, acknowledge) => {
+      this.#subscriptions.remove(parse(subscribeBody, body))
+      acknowledge({ ok: true })
+    })
+    this.#on('request', async (body, acknowledge) => {
+      checkSize(body)
+      const { request } = await hub.submit(this.#principal, parseSubmission(body, defaults))
+      acknowledge({ ok: true, ...toView(request) })
+    })
+    this.#on('cancel', async (body, acknowledge) => {
+      const { request_id } = parse(requestBody, body)
+      acknowledge({ ok: true, ...toView(await hub.cancel(this.#principal, request_id)) })
+    })
+    // Without a listener, a packet that can not be read would end the process.
+    this.#socket.on('error', (error) =>
+      this.#shared.context.logger.debug({ err: error }, 'socket.io error'),
+    )
+    this.#socket.once('disconnect', () => {
+      connections('socketio', -1)
+      this.#shared.backlogs.forget(this)
+      this.#subscriptions.clear()
+    })
+  }
+
+  get isOpen(): boolean {
+    return this.#socket.connected
+  }
+
+  event(event: Event): void {
+    this.#socket.emit(event.type, envelopeOf(event))
+    this.#shared.backlogs.wrote(this, envelopeJson(event).length)
+  }
+
+  unsubscribed(names: Names, reason: EndReason): void {
+    this.#socket.emit('unsubscribed', { ...names, reason })
+  }
+
+  drained(): Promise<void> {
+    if (!this.isOpen || this.backlog() < FULL_BYTES) return Promise.resolve()
+    const { conn } = this.#socket
+    return new Promise((resolve) => {
+      const done = () => {
+        conn.off('drain', done).off('close', done)
+        resolve()
+      }
+      conn.on('drain', done).on('close', done)
+    })
+  }
+
+  /** Packets that engine.io holds, and what the WebSocket below it holds. */
+  backlog(): number {
+    const { writeBuffer, transport } = this.#socket.conn as unknown as EngineSocket
+    let bytes = transport.socket?.bufferedAmount ?? 0
+    for (const { data } of writeBuffer) bytes += data?.length ?? 0
+    return bytes
+  }
+
+  cut(): void {
+    disconnect(this.#socket, CLOSE.tooSlow)
+  }
+
+  /** Whatever a client sends is answered, if it asks for an answer, and never ends the process. */
+  #on(event: string, handler: Handler): void {
+    this.#socket.on(event, (...args: unknown[]) => {
+      const last = args.at(-1)
+      const acknowledge = typeof last === 'function' ? (last as Acknowledge) : () => undefined
+      const [body] = typeof last === 'function' ? args.slice(0, -1) : args
+      handler(body, acknowledge).catch((thrown: unknown) => {
+        const error = toLoopgateError(thrown)
+        if (error.code === 'INTERNAL') {
+          const { logger } = this.#shared.context
+          logger.error({ err: error.cause, event }, 'a packet could not be handled')
+        }
+        acknowledge({ ok: false, ...toErrorBody(error) })
+      })
+    })
+  }
+}
+
+/** What engine.io keeps to itself, and gives no other way to measure. */
+interface EngineSocket {
+  readonly writeBuffer: readonly { readonly data?: { readonly length: number } }[]
+  /** The WebSocket, when that is the transport. */
+  readonly transport: { readonly socket?: { readonly bufferedAmount: number } }
+}
+
+const envelopes = new WeakMap<Event, object>()
+
+function envelopeOf(event: Event): object {
+  const known = envelopes.get(event)
+  if (known) return known
+  const envelope = toEnvelope(event)
+  envelopes.set(event, envelope)
+  return envelope
+}
+
+/** engine.io keeps the request of the handshake for the connection's whole life: a kilobyte. */
+function dropHandshake(socket: Socket): void {
+  Object.assign(socket.conn, { request: null })
+}

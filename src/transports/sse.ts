@@ -1,0 +1,193 @@
+import type { ServerResponse } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { type Event, formatCursor, parseSince } from '../core/event.ts'
+import type { Position } from '../core/ports.ts'
+import type { EndReason, Reader, Subscription } from '../core/subscription.ts'
+import { parse } from '../protocol/fields.ts'
+import { streamQuery, toTarget } from '../protocol/requests.ts'
+import type { Hello } from '../protocol/types.ts'
+import { envelopeJson } from '../protocol/view.ts'
+import { type Backlogged, Backlogs, FULL_BYTES } from './backlog.ts'
+import { type Beating, Heartbeats } from './heartbeat.ts'
+import {
+  authenticate,
+  principalOf,
+  type Transport,
+  type TransportContext,
+  type TransportDefinition,
+} from './transport.ts'
+
+/** Proxies give up on a silent connection after 60 s, and some on 20. */
+const HEARTBEAT_SECONDS = 15
+
+/** What the streams of one server share. */
+interface Shared {
+  readonly heartbeats: Heartbeats
+  readonly backlogs: Backlogs
+  readonly open: Set<SseReader>
+  readonly connections: TransportContext['connections']
+}
+
+/** Server-sent events (WHATWG HTML, section 9.2), written by hand on the response. */
+export const sse: TransportDefinition = {
+  name: 'sse',
+  create(context): Transport {
+    const { hub, http, auth, clock, connections } = context
+    const shared: Shared = {
+      heartbeats: new Heartbeats(HEARTBEAT_SECONDS, 0, clock),
+      backlogs: new Backlogs(clock),
+      open: new Set(),
+      connections,
+    }
+
+    http.get('/hitl/stream', { onRequest: authenticate(auth) }, async (request, reply) => {
+      const { since, last_event_id, lastEventId, ...named } = parse(streamQuery, request.query)
+      const cursor = lastEventIdOf(request) ?? last_event_id ?? lastEventId ?? since
+      const reader = new SseReader(reply, shared)
+      await hub.subscribe(principalOf(request), toTarget(named), parseSince(cursor), reader)
+      reader.open()
+      return reply
+    })
+
+    return {
+      name: 'sse',
+      close: async () => {
+        shared.heartbeats.stop()
+        shared.backlogs.stop()
+        for (const reader of [...shared.open]) reader.close()
+      },
+    }
+  },
+}
+
+/** The header is what EventSource sends when it comes back, and wins over any query. */
+function lastEventIdOf({ headers }: FastifyRequest): string | undefined {
+  const header = headers['last-event-id']?.toString()
+  return header === '' ? undefined : header
+}
+
+const HEADERS = {
+  'content-type': 'text/event-stream',
+  // no-transform: a proxy that compresses holds events back.
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+  connection: 'keep-alive',
+} as const
+
+const COMMENT = ':\n\n'
+/** Milliseconds after which EventSource comes back. */
+const RETRY_MS = 1_000
+
+const frames = new WeakMap<Event, Buffer>()
+
+/** An event's frame, made once for all of its readers. The JSON is one line. */
+function frameOf(event: Event): Buffer {
+  const known = frames.get(event)
+  if (known) return known
+  const text = `event: ${event.type}\nid: ${formatCursor(event.cursor)}\ndata: ${envelopeJson(event)}\n\n`
+  const frame = Buffer.from(text)
+  frames.set(event, frame)
+  return frame
+}
+
+class SseReader implements Reader, Beating, Backlogged {
+  #reply: FastifyReply | undefined
+  #raw: ServerResponse | undefined
+  readonly #shared: Shared
+  #position: Position | undefined
+  #subscription: Subscription | undefined
+  #leaveHeartbeats: (() => void) | undefined
+
+  constructor(reply: FastifyReply, shared: Shared) {
+    this.#reply = reply
+    this.#shared = shared
+  }
+
+  started(position: Position, subscription: Subscription): void {
+    this.#position = position
+    this.#subscription = subscription
+  }
+
+  event(event: Event): void {
+    this.open()
+    this.#write(frameOf(event))
+  }
+
+  drained(): Promise<void> {
+    const raw = this.#raw
+    if (!raw || raw.destroyed || raw.writableLength < FULL_BYTES) return Promise.resolve()
+    return new Promise((resolve) => {
+      const done = () => {
+        raw.off('drain', done).off('close', done)
+        resolve()
+      }
+      raw.on('drain', done).on('close', done)
+    })
+  }
+
+  ended(reason: EndReason): void {
+    // Before anything was said, 204 tells EventSource not to come back.
+    if (reason === 'settled' && this.#reply) {
+      const reply = this.#reply
+      this.#reply = undefined
+      void reply.code(204).send()
+    }
+    this.close()
+  }
+
+  /** Says hello, unless that is done or there is nothing to stay for. */
+  open(): void {
+    const reply = this.#reply
+    if (!reply || !this.#position) return
+    this.#reply = undefined
+    reply.hijack()
+    const { raw } = reply
+    this.#raw = raw
+    raw.once('close', () => this.#gone())
+    if (raw.destroyed) {
+      this.#gone()
+      return
+    }
+    raw.writeHead(200, HEADERS)
+    const { cursor, recovered } = this.#position
+    const hello: Hello = { cursor: formatCursor(cursor), recovered }
+    this.#position = undefined
+    this.#shared.open.add(this)
+    this.#shared.connections('sse', 1)
+    this.#leaveHeartbeats = this.#shared.heartbeats.add(this)
+    const data = JSON.stringify(hello)
+    this.#write(`retry: ${RETRY_MS}\nevent: hello\nid: ${hello.cursor}\ndata: ${data}\n\n`)
+  }
+
+  beat(): void {
+    // Whoever has not taken what is there needs no more of it.
+    if (this.backlog() === 0) this.#raw?.write(COMMENT)
+  }
+
+  backlog(): number {
+    return this.#raw?.writableLength ?? 0
+  }
+
+  cut(): void {
+    this.#raw?.destroy()
+  }
+
+  close(): void {
+    this.#raw?.end()
+  }
+
+  #write(frame: Buffer | string): void {
+    const raw = this.#raw
+    if (!raw || raw.destroyed || raw.writableEnded) return
+    raw.write(frame)
+    this.#shared.backlogs.wrote(this, frame.length)
+  }
+
+  #gone(): void {
+    this.#raw = undefined
+    this.#leaveHeartbeats?.()
+    this.#shared.backlogs.forget(this)
+    if (this.#shared.open.delete(this)) this.#shared.connections('sse', -1)
+    this.#subscription?.end('left')
+  }
+}

@@ -1,0 +1,67 @@
+import type { Server } from 'node:http'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Hub } from '../core/hub.ts'
+import type { Authenticator, Clock, Log } from '../core/ports.ts'
+import type { Principal } from '../core/principal.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set by `authenticate`, before the body is read. */
+    principal: Principal | null
+  }
+}
+
+export interface TransportContext {
+  readonly hub: Hub
+  readonly http: FastifyInstance
+  readonly auth: Authenticator
+  readonly clock: Clock
+  readonly logger: Log
+  /**
+   * Two WebSocket servers on one HTTP server answer each other's upgrades. A transport that brings
+   * its own claims a path prefix, and all other upgrades come to `others`.
+   */
+  readonly upgrades: {
+    /** The server to attach to, for paths that begin with the prefix. */
+    claim(prefix: string): Server
+    readonly others: Server
+  }
+  readonly defaults: { readonly timeoutSeconds: number }
+  /** Aborted when the server begins to stop: whoever waits is answered. */
+  readonly draining: AbortSignal
+  /** A stream was opened (1) or is gone (-1). */
+  connections(transport: string, change: 1 | -1): void
+}
+
+/**
+ * How agents receive. A transport knows the core and the wire, and no other transport.
+ *
+ * Factories open nothing but routes. `close` ends the streams so that clients come back elsewhere.
+ */
+export interface Transport {
+  readonly name: string
+  close(): Promise<void>
+}
+
+export interface TransportDefinition {
+  readonly name: string
+  create(context: TransportContext): Transport
+}
+
+export const knockOf = (request: FastifyRequest) => ({
+  headers: request.headers,
+  remoteAddress: request.socket.remoteAddress,
+})
+
+/** The hook of every route for agents: who is asking is known before the body is read. */
+export function authenticate(auth: Authenticator) {
+  return async (request: FastifyRequest): Promise<void> => {
+    request.principal = await auth.identify(knockOf(request))
+  }
+}
+
+/** @throws when a route forgot the hook, which is a bug. */
+export function principalOf(request: FastifyRequest): Principal {
+  if (!request.principal) throw new Error('this route has no authenticate hook')
+  return request.principal
+}
