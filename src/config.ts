@@ -50,11 +50,9 @@ const postgresUrl = z.string().refine(isUrl(['postgres:', 'postgresql:']), {
 })
 
 /** `https://example.com`, as browsers send it. */
-const origin = z
-  .string()
-  .refine((text) => URL.canParse(text) && new URL(text).origin === text, {
-    error: 'must be origins such as https://example.com, with commas between them',
-  })
+const origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, {
+  error: 'must be origins such as https://example.com, with commas between them',
+})
 
 const variables = z.object({
   HOST: z.string().default('127.0.0.1'),

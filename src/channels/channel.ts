@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import * as z from 'zod'
+import type * as z from 'zod'
 import type { Hub } from '../core/hub.ts'
 import type {
   Authenticator,

@@ -61,7 +61,7 @@ export class Expiry {
 
   #wake(): void {
     this.#wakeAt = Number.POSITIVE_INFINITY
-    if (this.#running) {
+    if (this.#running !== undefined) {
       this.#sleep(PAUSE_MS)
       return
     }

@@ -365,7 +365,10 @@ const topic = (tenant: string, sessionId: string): string => `${tenant}\0${sessi
 
 function requireClient(session: Session, clientId: string): void {
   if (session.clientId !== clientId) {
-    throw new LoopgateError('FORBIDDEN', 'client_id is not the one this session was registered with')
+    throw new LoopgateError(
+      'FORBIDDEN',
+      'client_id is not the one this session was registered with',
+    )
   }
 }
 

@@ -1,7 +1,14 @@
 import type { Option } from './approval.ts'
 import type { Cursor, Event, Since } from './event.ts'
 import type { Principal } from './principal.ts'
-import type { Audience, HitlRequest, JsonObject, RequestType, Reviewers, Settlement } from './request.ts'
+import type {
+  Audience,
+  HitlRequest,
+  JsonObject,
+  RequestType,
+  Reviewers,
+  Settlement,
+} from './request.ts'
 
 /** One agent's registered line to its reviewers. */
 export interface Session {
@@ -79,7 +86,11 @@ export interface RequestStore {
    * Settles a pending request and writes its event in one statement. Undefined when the request is
    * not pending any more, or its time is over by the database's clock (for `expired`: not yet over).
    */
-  settle(request: HitlRequest, settlement: Settlement, settledBy: string): Promise<Event | undefined>
+  settle(
+    request: HitlRequest,
+    settlement: Settlement,
+    settledBy: string,
+  ): Promise<Event | undefined>
   find(tenant: string, id: string): Promise<StoredRequest | undefined>
   /** Pending requests of the tenant, oldest first. */
   listPending(tenant: string, sessionId?: string): Promise<HitlRequest[]>
@@ -122,7 +133,11 @@ export interface EventLog {
   read(target: Target, seq: number, limit: number): Promise<Page>
   /** The newest `seq` of those sessions whose log goes beyond the given one. */
   ahead(
-    readers: readonly { readonly tenant: string; readonly sessionId: string; readonly seq: number }[],
+    readers: readonly {
+      readonly tenant: string
+      readonly sessionId: string
+      readonly seq: number
+    }[],
   ): Promise<readonly { readonly tenant: string; readonly sessionId: string }[]>
 }
 
@@ -275,4 +290,3 @@ export interface Metrics {
   /** A failure in the background, which no caller sees. The stages are a closed list. */
   failed(stage: 'expiry' | 'delivery' | 'subscription' | 'sweep'): void
 }
-

@@ -141,7 +141,8 @@ export function settle(request: HitlRequest, command: Command): Settlement {
 function read(question: Question, answer: Answer): Pick<Settlement, 'outcome' | 'response'> {
   if (answer.option !== undefined) {
     const option = question.options.find(({ label }) => label === answer.option)
-    if (!option) throw invalid('/option', 'must be the label of one of the options that were offered')
+    if (!option)
+      throw invalid('/option', 'must be the label of one of the options that were offered')
     return { outcome: OUTCOMES[option.effect], response: option.label }
   }
   if (question.options.length > 0) {

@@ -110,23 +110,26 @@ export class Subscription {
   async #replay(): Promise<void> {
     try {
       while (this.#mode === 'replaying') {
-        this.#dirty = false
-        const page = await this.#log.read(this.target, this.#cursor.seq, PAGE)
-        for (const event of page.events) this.#give(event)
-        if (this.#isEnded()) return
-        if (page.seq > this.#cursor.seq) this.#cursor = { ...this.#cursor, seq: page.seq }
-        if (page.complete && !this.#dirty) this.#mode = 'live'
+        if (await this.#readPage()) this.#goLive()
         else await this.#reader.drained()
       }
     } catch (error) {
-      if (!this.#isEnded()) this.#mode = 'live'
+      this.#goLive()
       this.#owner.failed(this, error)
     }
   }
 
-  /** Keeps the compiler from believing that #give leaves the mode alone. */
-  #isEnded(): boolean {
-    return this.#mode === 'ended'
+  /** True when nothing followed, and nothing was hinted at meanwhile. */
+  async #readPage(): Promise<boolean> {
+    this.#dirty = false
+    const page = await this.#log.read(this.target, this.#cursor.seq, PAGE)
+    for (const event of page.events) this.#give(event)
+    if (page.seq > this.#cursor.seq) this.#cursor = { ...this.#cursor, seq: page.seq }
+    return page.complete && !this.#dirty
+  }
+
+  #goLive(): void {
+    if (this.#mode === 'replaying') this.#mode = 'live'
   }
 
   #give(event: Event): void {

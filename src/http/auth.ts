@@ -32,7 +32,10 @@ export class HttpAuthenticator implements Authenticator {
         .filter((host) => host !== undefined)
         .map((host) => host.toLowerCase()),
     )
-    this.#origins = new Set([...options.allowedOrigins, ...(options.publicUrl ? [options.publicUrl.origin] : [])])
+    this.#origins = new Set([
+      ...options.allowedOrigins,
+      ...(options.publicUrl ? [options.publicUrl.origin] : []),
+    ])
   }
 
   admit({ headers }: Knock): void {

@@ -21,7 +21,8 @@ export interface ServerOptions {
 const FASTIFY_ERRORS: Readonly<Record<string, () => LoopgateError>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: () => new LoopgateError('PAYLOAD_TOO_LARGE'),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new LoopgateError('UNSUPPORTED_MEDIA_TYPE'),
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => invalid('', 'the body is not as long as its Content-Length'),
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
+    invalid('', 'the body is not as long as its Content-Length'),
   FST_ERR_CTP_EMPTY_JSON_BODY: () => invalid('', 'the body is empty'),
 }
 
@@ -50,7 +51,11 @@ export function createServer({ logger, auth, trustProxy }: ServerOptions): Fasti
   })
   http.setErrorHandler(sendProblem)
   http.setNotFoundHandler((request, reply) =>
-    sendProblem(new LoopgateError('NOT_FOUND', `there is no ${request.method} ${path(request)}`), request, reply),
+    sendProblem(
+      new LoopgateError('NOT_FOUND', `there is no ${request.method} ${path(request)}`),
+      request,
+      reply,
+    ),
   )
   return http
 }
@@ -95,7 +100,10 @@ function sendProblem(
 ): FastifyReply {
   const error = translate(thrown)
   if (error.status >= 500) {
-    request.log.error({ err: error.cause ?? error, code: error.code, path: path(request) }, error.message)
+    request.log.error(
+      { err: error.cause ?? error, code: error.code, path: path(request) },
+      error.message,
+    )
   }
   const { retryAfterSeconds } = error.details
   if (retryAfterSeconds !== undefined) reply.header('retry-after', String(retryAfterSeconds))

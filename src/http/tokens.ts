@@ -6,7 +6,12 @@ const ISSUER = 'loopgate'
 const AUDIENCE = 'loopgate:person'
 const LIFETIME = '12h'
 
-const claims = z.object({ sub: z.string(), tenant: z.string(), channel: z.string(), name: z.string() })
+const claims = z.object({
+  sub: z.string(),
+  tenant: z.string(),
+  channel: z.string(),
+  name: z.string(),
+})
 
 /** Says who a person is, on the routes that are open to persons. Never given to an agent. */
 export class PersonTokens {

@@ -30,11 +30,13 @@ export function checkJson(value: unknown, maxDepth = MAX_DEPTH, path = ''): void
 
 function checkText(text: string, path: string): void {
   if (text.includes('\0')) throw invalid(path, 'must not contain NUL (U+0000)')
-  if (!text.isWellFormed()) throw invalid(path, 'must be well-formed Unicode, without lone surrogates')
+  if (!text.isWellFormed())
+    throw invalid(path, 'must be well-formed Unicode, without lone surrogates')
 }
 
 function checkNumber(number: number, path: string): void {
-  if (Number.isFinite(number) && !(Number.isInteger(number) && !Number.isSafeInteger(number))) return
+  if (Number.isFinite(number) && !(Number.isInteger(number) && !Number.isSafeInteger(number)))
+    return
   throw invalid(path, 'is a number that JSON can not carry exactly; send it as a string')
 }
 
@@ -47,24 +49,23 @@ export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {
-    throw invalid('', `is not JSON: ${error instanceof Error ? error.message : 'it can not be parsed'}`)
+    throw invalid(
+      '',
+      `is not JSON: ${error instanceof Error ? error.message : 'it can not be parsed'}`,
+    )
   }
 }
+
+/** Strings, which may contain brackets, and brackets. */
+const TOKENS = /"[^"\\]*(?:\\[^][^"\\]*)*"?|[{[\]}]/g
 
 /** Whether the text nests deeper than allowed, without building anything. */
 export function isTooDeep(text: string, maxDepth = MAX_DEPTH): boolean {
   let depth = 0
-  let inString = false
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (inString) {
-      if (code === 92 /* \ */) i++
-      else if (code === 34 /* " */) inString = false
-    } else if (code === 34) inString = true
-    else if (code === 123 /* { */ || code === 91 /* [ */) {
-      depth++
-      if (depth > maxDepth) return true
-    } else if (code === 125 || code === 93) depth--
+  for (const [token] of text.matchAll(TOKENS)) {
+    if (token === '{' || token === '[') depth++
+    else if (token === '}' || token === ']') depth--
+    if (depth > maxDepth) return true
   }
   return false
 }

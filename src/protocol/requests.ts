@@ -25,9 +25,7 @@ const registration = z
     client_id: id,
     telegram_id: telegramId.optional(),
     approvers: z
-      .array(
-        z.int().positive({ error: 'must be the numeric id of a Telegram user' }),
-      )
+      .array(z.int().positive({ error: 'must be the numeric id of a Telegram user' }))
       .max(100)
       .optional(),
   })
@@ -124,9 +122,12 @@ export function parseSubmission(
 ): Submission {
   const given = parse(submission, body)
   const { idempotency_key: inBody, ...asked } = given
-  const inHeader = key === undefined ? undefined : parse(z.object({ 'idempotency-key': id }), {
-    'idempotency-key': key,
-  })['idempotency-key']
+  const inHeader =
+    key === undefined
+      ? undefined
+      : parse(z.object({ 'idempotency-key': id }), {
+          'idempotency-key': key,
+        })['idempotency-key']
   if (inBody !== undefined && inHeader !== undefined && inBody !== inHeader) {
     throw invalid('/idempotency_key', 'is not the Idempotency-Key of the header')
   }
@@ -141,15 +142,15 @@ export function parseSubmission(
     timeoutSeconds: given.timeout_seconds ?? defaults.timeoutSeconds,
     approvalTtlSeconds: given.approval_ttl_seconds,
     idempotency:
-      idempotencyKey === undefined
-        ? undefined
-        : { key: idempotencyKey, bodyDigest: digest(asked) },
+      idempotencyKey === undefined ? undefined : { key: idempotencyKey, bodyDigest: digest(asked) },
   }
 }
 
 /** SHA-256 of the RFC 8785 form, which is the same for every way to write the same body. */
 function digest(value: object): string {
-  return createHash('sha256').update(canonicalize(value) ?? '').digest('hex')
+  return createHash('sha256')
+    .update(canonicalize(value) ?? '')
+    .digest('hex')
 }
 
 const decision = z

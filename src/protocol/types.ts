@@ -37,7 +37,11 @@ export interface RequestView {
   readonly approved: boolean
   readonly response: string | null
   readonly comment: string | null
-  readonly decided_by: { readonly channel: string; readonly id: string; readonly name: string } | null
+  readonly decided_by: {
+    readonly channel: string
+    readonly id: string
+    readonly name: string
+  } | null
   readonly delivery: readonly WireDelivery[]
   readonly created_at: string
   readonly expires_at: string

@@ -73,9 +73,7 @@ export class PgEventLog implements EventLog {
       .orderBy('events.seq')
       .limit(limit)
       .execute()
-    const events = rows.map((row) =>
-      toEvent({ ...row, type: row.event_type }, toQuestion(row)),
-    )
+    const events = rows.map((row) => toEvent({ ...row, type: row.event_type }, toQuestion(row)))
     const complete = rows.length < limit
     const last = rows.at(-1)
     return { events, seq: (complete ? last?.head : last?.seq) ?? seq, complete }

@@ -33,12 +33,7 @@ export class PgInvitationStore implements InvitationStore {
     return code
   }
 
-  accept(
-    code: string,
-    channel: string,
-    address: string,
-    by: string,
-  ): Promise<Session | undefined> {
+  accept(code: string, channel: string, address: string, by: string): Promise<Session | undefined> {
     return this.#db.transaction().execute(async (trx) => {
       const invitation = await trx
         .selectFrom('invitations')
@@ -115,7 +110,14 @@ async function openRequests(
   if (requests.length === 0) return
   await trx
     .insertInto('deliveries')
-    .values(requests.map(({ id }) => ({ request_id: id, channel, status: 'queued' as const, error: null })))
+    .values(
+      requests.map(({ id }) => ({
+        request_id: id,
+        channel,
+        status: 'queued' as const,
+        error: null,
+      })),
+    )
     .onConflict((conflict) =>
       conflict
         .columns(['request_id', 'channel'])

@@ -11,7 +11,8 @@ const PASSING: readonly string[] = [
 ]
 
 /** pg has no codes for these. */
-const MESSAGES = /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|Cannot use a pool after/
+const MESSAGES =
+  /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|Cannot use a pool after/
 
 export function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false

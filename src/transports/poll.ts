@@ -1,6 +1,6 @@
-import type { Hub } from '../core/hub.ts'
 import { LoopgateError } from '../core/errors.ts'
-import { type Event, formatCursor, type Since, parseSince } from '../core/event.ts'
+import { type Event, formatCursor, parseSince, type Since } from '../core/event.ts'
+import type { Hub } from '../core/hub.ts'
 import type { Clock, Position } from '../core/ports.ts'
 import type { Principal } from '../core/principal.ts'
 import type { Reader, Subscription } from '../core/subscription.ts'

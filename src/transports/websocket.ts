@@ -59,11 +59,12 @@ export const websocket: TransportDefinition = {
       // Sockets are closed by `close` below, with a code; the plugin would close them without one.
       preClose: (done) => done(),
     })
-    http.register(async (scope) => {
+    http.register((scope, _options, registered) => {
       scope.get('/ws', { websocket: true, onRequest: authenticate(auth) }, (socket, request) => {
         const connection = new Connection(socket, principalOf(request), shared)
         connection.open(request.query)
       })
+      registered()
     })
 
     return {
@@ -161,7 +162,13 @@ class Connection implements Peer, Beating, Backlogged {
     const { clock } = this.#shared.context
     if (this.isOpen) {
       this.#socket.send(
-        JSON.stringify({ type: 'disconnect', code, reason, reconnect, retry_after_ms: retryAfterMs() }),
+        JSON.stringify({
+          type: 'disconnect',
+          code,
+          reason,
+          reconnect,
+          retry_after_ms: retryAfterMs(),
+        }),
       )
     }
     this.#socket.close(code, reason)

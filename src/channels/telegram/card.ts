@@ -1,0 +1,176 @@
+import type { InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity } from 'grammy/types'
+import type { HitlRequest, JsonObject, Question, State } from '../../core/request.ts'
+import { duration, head, utc, visible, visibleLine } from '../render.ts'
+import type { References } from './references.ts'
+
+/** Bot API, sendMessage and editMessageText: UTF-16 units after entities. */
+const MAX_TEXT = 4_096
+/** Kept for the reviewer's facts and the metadata when a message is long. */
+const MIN_MESSAGE = 800
+const MAX_ANSWER = 600
+
+export interface Card {
+  readonly text: string
+  readonly entities: MessageEntity[]
+  /** The whole question as a file, when the text does not hold all of it. */
+  readonly attachment: string | undefined
+}
+
+/** Collects text with the entities that lie on it. Agent text is never parsed as markup. */
+class TextBuilder {
+  text = ''
+  readonly entities: MessageEntity[] = []
+
+  add(
+    text: string,
+    type?: 'bold' | 'italic' | 'code' | 'blockquote' | 'expandable_blockquote',
+  ): this {
+    // Telegram refuses an entity of length 0.
+    if (type && text !== '') {
+      this.entities.push({ type, offset: this.text.length, length: text.length })
+    }
+    this.text += text
+    return this
+  }
+}
+
+/** The card of an open request: our facts first and last, the agent's words quoted in between. */
+export function openCard({ question }: HitlRequest, references: References, chat: string): Card {
+  const left = question.expiresAt.getTime() - question.createdAt.getTime()
+  const how =
+    question.options.length > 0
+      ? 'Press a button to decide.'
+      : question.type === 'confirmation'
+        ? 'Reply to this message. Only a plain "yes" approves, only a plain "no" rejects.'
+        : 'Reply to this message with your answer.'
+  return compose(
+    (card) => addTitle(card.add('❓ '), question),
+    question,
+    (card) =>
+      card
+        .add(`${how}\n`, 'italic')
+        .add(`⏳ Open for ${duration(left)}, until ${utc(question.expiresAt)}\n`)
+        .add(references.line(question.id, chat), 'code'),
+  )
+}
+
+/** The card of a settled request: what became of it, who and when, and still the question. */
+export function settledCard(request: HitlRequest, references: References, chat: string): Card {
+  const { question, state } = request
+  return compose(
+    (card) => {
+      card.add(`${headline(state)}\n`, 'bold')
+      const answer = state.response ?? ''
+      if (answer !== '') {
+        card.add('Answer: ').add(`${head(visibleLine(answer), MAX_ANSWER)}\n`, 'bold')
+      }
+      if (state.comment !== null)
+        card.add(`Comment: ${head(visibleLine(state.comment), MAX_ANSWER)}\n`)
+      addTitle(card.add('\n'), question)
+    },
+    question,
+    (card) => card.add(references.line(question.id, chat), 'code'),
+  )
+}
+
+/** What became of a request, in one line. */
+export function headline({ outcome, decidedBy, settledAt }: State): string {
+  const when = settledAt === null ? '' : `, ${utc(settledAt)}`
+  const by = decidedBy === null ? '' : ` by ${head(visibleLine(decidedBy.name), 100)}`
+  switch (outcome) {
+    case 'approved':
+      return `✅ Approved${by}${when}`
+    case 'rejected':
+      return `❌ Rejected${by}${when}`
+    case 'answered':
+      return `💬 Answered${by}${when}`
+    case 'expired':
+      return `⌛ Expired${when}: nobody answered in time`
+    case 'canceled':
+      return `🚫 Canceled by the agent${when}`
+    case null:
+      return '❓ Open'
+    default:
+      return outcome satisfies never
+  }
+}
+
+/** One button a row, in the order they were asked. Green approves, red refuses (Bot API 9.4). */
+export function keyboard(
+  { id, options }: Question,
+  references: References,
+  chat: string,
+): InlineKeyboardMarkup {
+  const styles = { approve: 'success', reject: 'danger' } as const
+  return {
+    inline_keyboard: options.map(({ label, effect }, i): InlineKeyboardButton[] => [
+      {
+        text: visibleLine(label),
+        callback_data: references.button(id, i, chat),
+        ...(effect !== 'other' && { style: styles[effect] }),
+      },
+    ]),
+  }
+}
+
+function addTitle(card: TextBuilder, { clientId, sessionId }: Question): void {
+  card.add(visibleLine(clientId), 'bold').add(` asks · session ${visibleLine(sessionId)}\n`)
+}
+
+function compose(
+  addHeader: (card: TextBuilder) => void,
+  question: Question,
+  addFooter: (card: TextBuilder) => void,
+): Card {
+  const footer = new TextBuilder()
+  addFooter(footer)
+  const card = new TextBuilder()
+  addHeader(card)
+  const message = visible(question.message)
+  const metadata = metadataLines(question.metadata)
+  const room = MAX_TEXT - card.text.length - footer.text.length - 200
+  const isWhole = message.length + metadata.length + 10 <= room
+  const messageRoom = Math.max(MIN_MESSAGE, room - metadata.length - 10)
+  const shownMessage = isWhole ? message : head(message, messageRoom)
+  const shownMetadata = isWhole ? metadata : head(metadata, room - shownMessage.length - 10)
+  card.add('\n').add(shownMessage, message.length > 1_000 ? 'expandable_blockquote' : 'blockquote')
+  card.add('\n\n')
+  if (shownMetadata !== '') card.add(shownMetadata, 'blockquote').add('\n\n')
+  if (!isWhole)
+    card.add('⚠️ This is not all of it: the whole text is in the file above.\n\n', 'bold')
+  const offset = card.text.length
+  card.text += footer.text
+  card.entities.push(...footer.entities.map((one) => ({ ...one, offset: one.offset + offset })))
+  return {
+    text: card.text,
+    entities: card.entities,
+    attachment: isWhole ? undefined : wholeText(question),
+  }
+}
+
+/** A line for each entry. A value never makes a line of its own. */
+function metadataLines(metadata: JsonObject): string {
+  return Object.entries(metadata)
+    .map(([key, value]) => {
+      const text = typeof value === 'string' ? value : JSON.stringify(value)
+      return `${visibleLine(key)}: ${visibleLine(text)}`
+    })
+    .join('\n')
+}
+
+function wholeText({ id, clientId, sessionId, message, metadata, options }: Question): string {
+  return [
+    `Request ${id}`,
+    `Client ${visibleLine(clientId)}, session ${visibleLine(sessionId)}`,
+    '',
+    '--- message ---',
+    visible(message),
+    '',
+    '--- metadata ---',
+    metadataLines(metadata) || '(none)',
+    '',
+    '--- options ---',
+    options.map(({ label, effect }) => `${visibleLine(label)} (${effect})`).join('\n') || '(none)',
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,116 @@
+import { type Api, InputFile } from 'grammy'
+import {
+  type Card,
+  type Courier,
+  DeliveryError,
+  type InvitationStore,
+  type OwedAsk,
+  type OwedSettle,
+  type Session,
+} from '../../core/ports.ts'
+import type { Audience } from '../../core/request.ts'
+import { isDoneAnyway, toDeliveryError } from './bot-api.ts'
+import { keyboard, openCard, settledCard } from './card.ts'
+import type { References } from './references.ts'
+import type { TelegramState } from './state.ts'
+
+const CHANNEL = 'telegram'
+/** How long an invitation waits for its reviewer. */
+const INVITATION_SECONDS = 600
+
+const PLAIN = { link_preview_options: { is_disabled: true } } as const
+
+export interface CourierParts {
+  readonly api: Api
+  readonly state: TelegramState
+  readonly references: () => References
+  readonly invitations: InvitationStore
+}
+
+/** Sends cards, and edits them when their request is settled. */
+export class TelegramCourier implements Courier {
+  readonly channel = CHANNEL
+  readonly #parts: CourierParts
+
+  constructor(parts: CourierParts) {
+    this.#parts = parts
+    this.invite = this.invite.bind(this)
+  }
+
+  unreachable(audience: Audience | undefined): string | undefined {
+    const { failure } = this.#parts.state
+    if (failure !== undefined) return failure
+    if ((audience?.address ?? null) !== null) return undefined
+    return 'no reviewer yet: register the session with telegram_id, or open its link_url in Telegram'
+  }
+
+  async ask({ request, audience }: OwedAsk): Promise<Card> {
+    const chat = this.#chat(audience)
+    const { api, references } = this.#parts
+    const { question } = request
+    const card = openCard(request, references(), chat)
+    try {
+      // The file first: a card with buttons is never there without the whole text.
+      const file =
+        card.attachment === undefined
+          ? undefined
+          : await this.#attach(chat, question.id, card.attachment)
+      const { message_id } = await api.sendMessage(chat, card.text, {
+        ...PLAIN,
+        entities: card.entities,
+        ...(question.options.length > 0 && {
+          reply_markup: keyboard(question, references(), chat),
+        }),
+        ...(file !== undefined && {
+          reply_parameters: { message_id: file, allow_sending_without_reply: true },
+        }),
+      })
+      return {
+        requestId: question.id,
+        channel: CHANNEL,
+        address: chat,
+        message: String(message_id),
+      }
+    } catch (error) {
+      throw this.#translate(error)
+    }
+  }
+
+  async settle({ card, request }: OwedSettle): Promise<void> {
+    const { api, references } = this.#parts
+    const { text, entities } = settledCard(request, references(), card.address)
+    try {
+      // Without reply_markup the buttons go (Bot API, editMessageText).
+      await api.editMessageText(card.address, Number(card.message), text, { ...PLAIN, entities })
+    } catch (error) {
+      if (!isDoneAnyway(error)) throw this.#translate(error)
+    }
+  }
+
+  async invite({ tenant, id }: Session): Promise<string | undefined> {
+    const { state, invitations } = this.#parts
+    if (state.username === undefined) return undefined
+    const code = await invitations.create(tenant, id, CHANNEL, INVITATION_SECONDS)
+    return `https://t.me/${state.username}?start=${code}`
+  }
+
+  async #attach(chat: string, requestId: string, text: string): Promise<number> {
+    const file = new InputFile(Buffer.from(text), `request-${requestId}.txt`)
+    const { message_id } = await this.#parts.api.sendDocument(chat, file, {
+      caption: 'The whole text of the question below.',
+    })
+    return message_id
+  }
+
+  #chat(audience: Audience): string {
+    const { failure } = this.#parts.state
+    if (failure !== undefined) throw new DeliveryError(failure)
+    if (audience.address === null) throw new DeliveryError('no reviewer yet')
+    return audience.address
+  }
+
+  #translate(error: unknown): DeliveryError {
+    this.#parts.state.heard(error)
+    return toDeliveryError(error)
+  }
+}

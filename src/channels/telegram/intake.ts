@@ -1,0 +1,210 @@
+import { type Bot, BotError, type Context } from 'grammy'
+import type { CallbackQuery, Message, Update, UserFromGetMe } from 'grammy/types'
+import { LoopgateError } from '../../core/errors.ts'
+import type { Hub } from '../../core/hub.ts'
+import type { Card, CardStore, FoundCard, InvitationStore } from '../../core/ports.ts'
+import type { Person } from '../../core/principal.ts'
+import type { Answer, HitlRequest } from '../../core/request.ts'
+import { visibleLine } from '../render.ts'
+import { headline } from './card.ts'
+import { addCommands } from './commands.ts'
+import type { References } from './references.ts'
+import type { TelegramReviewers } from './reviewers.ts'
+import type { Says } from './says.ts'
+
+const CHANNEL = 'telegram'
+
+export interface IntakeParts {
+  readonly hub: Hub
+  readonly cards: CardStore
+  readonly invitations: InvitationStore
+  readonly reviewers: TelegramReviewers
+  readonly references: () => References
+  readonly says: Says
+  deliver(requestId?: string): void
+}
+
+type Author = {
+  readonly id: number
+  readonly first_name: string
+  readonly last_name?: string | undefined
+}
+
+/**
+ * What people do in Telegram: presses, replies, commands.
+ *
+ * `handle` resolves when whatever the update asked for is committed, and rejects when it is not, so
+ * that the update is not confirmed. What is said back to the person is said after that, and its
+ * failure undoes nothing.
+ */
+export class TelegramIntake {
+  readonly #parts: IntakeParts
+  readonly #bot: Bot
+  readonly #says: Says
+  /** Presses that were told that the database is away: their spinner is spent. */
+  readonly #told = new Set<string>()
+
+  constructor(bot: Bot, parts: IntakeParts) {
+    this.#bot = bot
+    this.#parts = parts
+    this.#says = parts.says
+    bot.on('callback_query', (context) => this.#pressed(context.callbackQuery))
+    bot.filter(isReplyToBot, (context) => this.#replied(context.message))
+    addCommands(bot, parts)
+  }
+
+  /** Sets who we are; before that nothing can be handled. */
+  identify(me: UserFromGetMe): void {
+    this.#bot.botInfo = me
+  }
+
+  async handle(update: Update): Promise<void> {
+    try {
+      await this.#bot.handleUpdate(update)
+    } catch (error) {
+      throw error instanceof BotError ? error.error : error
+    }
+  }
+
+  async #pressed(query: CallbackQuery): Promise<void> {
+    try {
+      const text = await this.#decideByPress(query)
+      if (!this.#told.delete(query.id)) this.#says.answer(query.id, text)
+    } catch (error) {
+      const alert = explain(error)
+      if (alert === undefined) throw this.#notSaved(query, error)
+      if (!this.#told.delete(query.id)) this.#says.alert(query.id, alert)
+    }
+  }
+
+  /** The press waits at Telegram, for 150 s, until it can be saved. */
+  #notSaved(query: CallbackQuery, error: unknown): unknown {
+    if (isAway(error) && !this.#told.has(query.id)) {
+      if (this.#told.size >= 1_000) this.#told.clear()
+      this.#told.add(query.id)
+      this.#says.alert(
+        query.id,
+        'Not saved yet: the database is away. I keep trying; the card will show.',
+      )
+    }
+    return error
+  }
+
+  async #decideByPress({ data, message, from }: CallbackQuery): Promise<string> {
+    if (data === undefined || message === undefined) throw notCounted('This button is not mine.')
+    const chat = String(message.chat.id)
+    const pressed = this.#parts.references().readButton(data, chat)
+    if (!pressed) throw notCounted('This button is not mine, or belongs to another chat.')
+    const card = {
+      requestId: pressed.requestId,
+      channel: CHANNEL,
+      address: chat,
+      message: String(message.message_id),
+    }
+    const found = await this.#parts.cards.find(card)
+    const isOurs = !('from' in message) || message.from?.id === this.#bot.botInfo.id
+    if (!found || found.belongsTo === 'another' || !isOurs) {
+      throw notCounted('This button does not belong to this message.')
+    }
+    const option = found.request.question.options[pressed.option]?.label
+    if (option === undefined) throw notCounted('This option was not offered.')
+    const settled = await this.#decide(card, found, from, { option })
+    return `${headline(settled.state)}: ${visibleLine(option)}`
+  }
+
+  /** An answer on a card of the request, by somebody who may give it. */
+  async #decide(card: Card, found: FoundCard, from: Author, answer: Answer): Promise<HitlRequest> {
+    const { reviewers, cards, hub, deliver } = this.#parts
+    const { question } = found.request
+    const audiences = [question.reviewers[CHANNEL], found.audience]
+    if (!(await reviewers.mayAnswer(String(from.id), card.address, audiences))) {
+      throw notCounted('You are not a reviewer of this request. Nothing was changed.')
+    }
+    // Its sending was never confirmed, but here it is: it is settled like the others.
+    if (found.belongsTo === 'unknown') await cards.adopt(card)
+    try {
+      return await hub.decideOn(toPerson(from, question.tenant), found, answer)
+    } finally {
+      // Also when it was settled before: this card may still show its buttons.
+      deliver(question.id)
+    }
+  }
+
+  async #replied(message: Message): Promise<void> {
+    const requestId = await this.#requestOf(message)
+    const { from, text } = message
+    if (requestId === undefined || from === undefined) return
+    const card = {
+      requestId,
+      channel: CHANNEL,
+      address: String(message.chat.id),
+      message: String(message.reply_to_message?.message_id ?? 0),
+    }
+    try {
+      requirePersonal(message)
+      const found = await this.#parts.cards.find(card)
+      if (!found || found.belongsTo === 'another') return
+      if (found.request.question.options.length > 0) {
+        throw notCounted('Please use the buttons of the card: a text does not count here.')
+      }
+      if (text === undefined) throw notCounted('Please answer in text: nothing else counts.')
+      const settled = await this.#decide(card, found, from, { response: text })
+      this.#says.reply(message, `Recorded. ${headline(settled.state)}`)
+    } catch (error) {
+      const reason = explain(error)
+      if (reason === undefined) throw error
+      this.#says.reply(message, reason)
+    }
+  }
+
+  async #requestOf({ chat, reply_to_message: card }: Message): Promise<string | undefined> {
+    if (!card) return undefined
+    const address = String(chat.id)
+    const known = await this.#parts.cards.at(CHANNEL, address, String(card.message_id))
+    return known ?? this.#parts.references().readLine(card.text ?? '', address)
+  }
+}
+
+/** A reply to a message of ours; the bot's own id makes it ours, and no text can. */
+function isReplyToBot(context: Context): context is Context & { message: Message } {
+  return context.message?.reply_to_message?.from?.id === context.me.id
+}
+
+/** Somebody in person: not as the group, not through another bot, not by forwarding. */
+function requirePersonal({ from, sender_chat, via_bot, forward_origin }: Message): void {
+  if (from === undefined || from.is_bot || sender_chat || via_bot || forward_origin) {
+    throw notCounted('Only an answer that you write yourself, as yourself, counts.')
+  }
+}
+
+function toPerson({ id, first_name, last_name }: Author, tenant: string): Person {
+  const name = visibleLine([first_name, last_name].filter(Boolean).join(' '))
+  return { type: 'person', tenant, channel: CHANNEL, id: String(id), name: name || String(id) }
+}
+
+/** An answer that can not count. The text is for the person. */
+const notCounted = (text: string) => new LoopgateError('FORBIDDEN', text)
+
+/** What a person is told; undefined for what is not about the answer, and must be tried again. */
+function explain(error: unknown): string | undefined {
+  if (!(error instanceof LoopgateError)) return undefined
+  switch (error.code) {
+    case 'FORBIDDEN':
+      return error.message
+    case 'INVALID_INPUT':
+      return `This answer can not be taken: ${error.message}`
+    case 'REQUEST_ALREADY_SETTLED': {
+      const { request } = error.details
+      return request === undefined
+        ? 'This request is settled already. Your answer changed nothing.'
+        : `Too late, your answer changed nothing. ${headline(request.state)}`
+    }
+    case 'REQUEST_NOT_FOUND':
+      return 'This request is not there any more.'
+    default:
+      return undefined
+  }
+}
+
+const isAway = (error: unknown): boolean =>
+  error instanceof LoopgateError && error.code === 'UNAVAILABLE'

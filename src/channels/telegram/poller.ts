@@ -1,0 +1,123 @@
+import type { Api } from 'grammy'
+import type { Update } from 'grammy/types'
+import type { Clock, Log } from '../../core/ports.ts'
+import type { Attempts } from './attempts.ts'
+import { isBadToken, isConflict, POLL_SECONDS, retryAfterMs, toSignal } from './bot-api.ts'
+import { pause } from './pause.ts'
+import type { TelegramState } from './state.ts'
+
+/** Said in every call: what is left out of one call holds for the next (Bot API, getUpdates). */
+export const ALLOWED_UPDATES = ['message', 'callback_query', 'my_chat_member'] as const
+
+const LIMIT = 100
+const MAX_PAUSE_MS = 10_000
+/** Another poller is given this long to go away. */
+const CONFLICT_MS = 3_000
+
+/**
+ * Long polling that confirms an update only after it was handled. (grammY's own loop confirms one
+ * whose handler failed, and ends for good at a 409.)
+ *
+ * Calling with an offset confirms every update below it, so the offset moves past an update when it
+ * is committed, or set aside.
+ */
+export class TelegramPoller {
+  readonly #api: Api
+  readonly #attempts: Attempts
+  readonly #state: TelegramState
+  readonly #clock: Clock
+  readonly #logger: Log
+  readonly #stopping = new AbortController()
+  #offset = 0
+  #failures = 0
+  #running: Promise<void> | undefined
+
+  constructor(parts: {
+    api: Api
+    attempts: Attempts
+    state: TelegramState
+    clock: Clock
+    logger: Log
+  }) {
+    this.#api = parts.api
+    this.#attempts = parts.attempts
+    this.#state = parts.state
+    this.#clock = parts.clock
+    this.#logger = parts.logger
+  }
+
+  start(): void {
+    this.#running = this.#run()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await this.#running
+  }
+
+  get #isStopping(): boolean {
+    return this.#stopping.signal.aborted
+  }
+
+  /** Never rejects. */
+  async #run(): Promise<void> {
+    while (!this.#isStopping && this.#state.failure === undefined) {
+      try {
+        const updates = await this.#api.getUpdates(
+          {
+            offset: this.#offset,
+            limit: LIMIT,
+            timeout: POLL_SECONDS,
+            allowed_updates: ALLOWED_UPDATES,
+          },
+          toSignal(this.#stopping.signal),
+        )
+        this.#failures = 0
+        for (const update of updates) await this.#handle(update)
+      } catch (error) {
+        if (!this.#isStopping) await this.#recover(error)
+      }
+    }
+    if (this.#offset > 0 && this.#state.failure === undefined) await this.#confirm()
+  }
+
+  /** Until it is handled, set aside, or we stop: then it comes again. */
+  async #handle(update: Update): Promise<void> {
+    for (let failures = 0; !this.#isStopping; failures++) {
+      if (await this.#attempts.handle(update)) {
+        this.#offset = update.update_id + 1
+        return
+      }
+      await this.#pause(Math.min(250 * 2 ** failures, 2_000))
+    }
+  }
+
+  async #recover(error: unknown): Promise<void> {
+    this.#state.heard(error)
+    if (isBadToken(error)) {
+      this.#logger.error({ err: error }, this.#state.status().text)
+      return
+    }
+    this.#logger.warn({ err: error }, 'asking Telegram for updates failed')
+    if (isConflict(error) && /webhook/.test(error.description)) {
+      // What waits at Telegram is kept: dropping it would drop decisions.
+      await this.#api.deleteWebhook({ drop_pending_updates: false }).catch(() => undefined)
+    }
+    const backoff = isConflict(error) ? CONFLICT_MS : 500 * 2 ** Math.min(this.#failures++, 5)
+    await this.#pause(Math.max(retryAfterMs(error), Math.min(backoff, MAX_PAUSE_MS)))
+  }
+
+  #pause(ms: number): Promise<void> {
+    return pause(this.#clock, ms, this.#stopping.signal)
+  }
+
+  /** Tells Telegram what was handled last, so that the next start does not get it again. */
+  async #confirm(): Promise<void> {
+    try {
+      await this.#api.getUpdates({ offset: this.#offset, limit: 1, timeout: 0 })
+    } catch (error) {
+      // Handling an update twice changes nothing.
+      this.#logger.debug({ err: error }, 'the last updates were not confirmed')
+    }
+  }
+}
