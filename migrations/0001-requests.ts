@@ -36,6 +36,7 @@ const STATEMENTS = [
     reviewers jsonb NOT NULL,
     idempotency_key text,
     body_digest text,
+    approval_ttl_seconds bigint,
     created_at timestamptz(3) NOT NULL,
     expires_at timestamptz(3) NOT NULL,
     status text NOT NULL DEFAULT 'pending'

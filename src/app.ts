@@ -47,24 +47,49 @@ async function startOn(
   logger: Logger,
   version: string,
 ): Promise<App> {
+  const parts = await build(database, config, logger, version)
+  const { http, hub, expiry, channels, deliveries } = parts
+  await http.listen({ host: config.host, port: config.port })
+  hub.start()
+  expiry.start()
+  await Promise.all(channels.map((channel) => channel.start()))
+  deliveries.start()
+  const stop = once(() => stopAll(parts, database, config.shutdownGraceSeconds * 1000))
+  return {
+    address: parts.address(),
+    facts: () => [
+      `listening on ${parts.address()}`,
+      `database: ${database.description}`,
+      ...channels.map((channel) => `${channel.name}: ${channel.status().text}`),
+    ],
+    stop,
+    [Symbol.asyncDispose]: stop,
+  }
+}
+
+type Parts = Awaited<ReturnType<typeof build>>
+
+/** Makes every part and opens none. */
+async function build(database: Database, config: Config, logger: Logger, version: string) {
   const stores = createStores(database.db)
   const metrics = createMetrics(() => stores.countActiveSessions())
   const tokens = new PersonTokens(config.jwtSecret ?? (await readSecret(database.db, 'jwt')))
   const auth = new HttpAuthenticator({ ...config, mode: config.auth, tokens })
-  const http = createServer({ logger, auth, trustProxy: config.trustProxy })
+  const http = createServer({
+    // Fastify's own news (that it listens, say) is told in the facts.
+    logger: logger.child({}, { level: quieter(logger.level) }),
+    auth,
+    trustProxy: config.trustProxy,
+  })
   const core = buildCore(config, stores, metrics, logger)
-  const { hub, deliveries, expiry } = core
+  const { hub, deliveries } = core
   const draining = new AbortController()
   const address = () => addressOf(http, config.host)
-
   const channels = buildChannels(config, core.couriers, {
-    hub,
+    ...{ hub, http, auth, logger },
     cards: stores.cards,
     invitations: stores.invitations,
-    http,
-    auth,
     clock: systemClock,
-    logger,
     isLocalMode: config.auth === 'local',
     address: () => config.publicUrl?.origin ?? address(),
     secret: (name) => readSecret(database.db, name),
@@ -73,45 +98,27 @@ async function startOn(
   })
   const built = buildTransports(config, { hub, http, auth, logger, metrics, draining })
   addHealthRoutes(http, {
-    version,
-    auth,
-    registry: metrics.registry,
+    ...{ version, auth, registry: metrics.registry },
     ping: () => stores.ping(),
     channels: () => Object.fromEntries(channels.map((c) => [c.name, c.status().state])),
     isDraining: () => draining.signal.aborted,
   })
+  return { ...core, http, draining, channels, transports: built, address }
+}
 
-  await http.listen({ host: config.host, port: config.port })
-  hub.start()
-  expiry.start()
-  await Promise.all(channels.map((channel) => channel.start()))
-  deliveries.start()
-
-  const stop = once(async () => {
-    draining.abort()
-    const force = setTimeout(
-      () => http.server.closeAllConnections(),
-      config.shutdownGraceSeconds * 1000,
-    )
-    await Promise.all(built.map((transport) => transport.close()))
-    await Promise.all(channels.map((channel) => channel.stop()))
-    await http.close()
-    clearTimeout(force)
-    await expiry.stop()
-    await deliveries.stop()
-    hub.stop()
-    await database.close()
-  })
-  return {
-    address: address(),
-    facts: () => [
-      `listening on ${address()}`,
-      `database: ${database.description}`,
-      ...channels.map((channel) => `${channel.name}: ${channel.status().text}`),
-    ],
-    stop,
-    [Symbol.asyncDispose]: stop,
-  }
+/** The reverse of starting; what takes longer than the grace is cut off. */
+async function stopAll(parts: Parts, database: Database, graceMs: number): Promise<void> {
+  const { draining, transports: open, channels, http, expiry, deliveries, hub } = parts
+  draining.abort()
+  const cancel = systemClock.after(graceMs, () => http.server.closeAllConnections())
+  await Promise.all(open.map((transport) => transport.close()))
+  await Promise.all(channels.map((channel) => channel.stop()))
+  await http.close()
+  cancel()
+  await expiry.stop()
+  await deliveries.stop()
+  hub.stop()
+  await database.close()
 }
 
 function buildCore(config: Config, stores: Stores, metrics: PromMetrics, logger: Logger) {
@@ -165,6 +172,10 @@ function addressOf(http: FastifyInstance, host: string): string {
   const { port } = http.server.address() as AddressInfo
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
+
+/** At least `warn`, or what is quieter than that. */
+const quieter = (level: string): string =>
+  ['error', 'fatal', 'silent'].includes(level) ? level : 'warn'
 
 /** Whoever asks again waits for the same stop. */
 function once(stop: () => Promise<void>): () => Promise<void> {

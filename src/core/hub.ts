@@ -143,18 +143,27 @@ export class Hub {
    * @throws {LoopgateError} REQUEST_NOT_FOUND, REQUEST_ALREADY_SETTLED, INVALID_INPUT.
    */
   async decide(person: Person, requestId: string, answer: Answer): Promise<HitlRequest> {
-    return this.decideOn(person, await this.#find(person, requestId), answer)
+    const stored = await this.#find(person, requestId)
+    return required(await this.#settle(person, stored, decision(person, answer)))
   }
 
-  /** As `decide`, for a channel that has read the request already. */
-  decideOn(person: Person, stored: StoredRequest, answer: Answer): Promise<HitlRequest> {
-    const { channel, id, name } = person
-    return this.#settle(person, stored, { type: 'decide', answer, by: { channel, id, name } })
+  /**
+   * As `decide`, for a channel that knows the request, and has judged the person by the session's
+   * reviewers. Undefined when those are others by now: the person must be judged again.
+   */
+  decideWhile(
+    reviewers: Reviewers,
+    person: Person,
+    stored: StoredRequest,
+    answer: Answer,
+  ): Promise<HitlRequest | undefined> {
+    return this.#settle(person, stored, decision(person, answer), reviewers)
   }
 
   /** @throws {LoopgateError} REQUEST_NOT_FOUND, REQUEST_ALREADY_SETTLED. */
   async cancel(principal: Principal, requestId: string): Promise<HitlRequest> {
-    return this.#settle(principal, await this.#find(principal, requestId), { type: 'cancel' })
+    const stored = await this.#find(principal, requestId)
+    return required(await this.#settle(principal, stored, { type: 'cancel' }))
   }
 
   /** Expires a request whose time is over. Undefined when somebody was faster, or it is too early. */
@@ -259,18 +268,23 @@ export class Hub {
     principal: Principal,
     stored: StoredRequest,
     command: Command,
-  ): Promise<HitlRequest> {
+    whileReviewers?: Reviewers,
+  ): Promise<HitlRequest | undefined> {
     const { requests } = this.#options
+    const { request } = stored
     const by = principalKey(principal)
-    if (stored.request.state.status !== 'pending') return this.#tooLate(stored, by, command)
-    const event = await requests.settle(stored.request, settle(stored.request, command), by)
+    if (request.state.status !== 'pending') return this.#tooLate(stored, by, command)
+    const event = await requests.settle(request, settle(request, command), by, whileReviewers)
     if (event) {
       this.#publish([event])
       return after(event)
     }
     // Somebody was faster, or the time is over and nobody has said so yet.
-    await this.expire(stored.request)
-    return this.#tooLate(await this.#find(principal, stored.request.question.id), by, command)
+    await this.expire(request)
+    const winner = await this.#find(principal, request.question.id)
+    return winner.request.state.status === 'pending'
+      ? undefined
+      : this.#tooLate(winner, by, command)
   }
 
   #tooLate({ request, settledBy }: StoredRequest, by: string, command: Command): HitlRequest {
@@ -356,6 +370,18 @@ export class Hub {
     this.#options.metrics.failed(stage)
     this.#options.logger.warn({ err: error, stage }, 'reading the event log failed')
   }
+}
+
+const decision = ({ channel, id, name }: Person, answer: Answer): Command => ({
+  type: 'decide',
+  answer,
+  by: { channel, id, name },
+})
+
+/** Pending, and yet not to be settled: a clock of the database that was set back, say. */
+function required(request: HitlRequest | undefined): HitlRequest {
+  if (request) return request
+  throw new LoopgateError('UNAVAILABLE', undefined, { retryAfterSeconds: 1 })
 }
 
 const after = ({ question, state, cursor }: Event): HitlRequest => ({ question, state, cursor })

@@ -84,12 +84,14 @@ export interface RequestStore {
   ): Promise<Submitted>
   /**
    * Settles a pending request and writes its event in one statement. Undefined when the request is
-   * not pending any more, or its time is over by the database's clock (for `expired`: not yet over).
+   * not pending any more, its time is over by the database's clock (for `expired`: not yet over), or
+   * the session's reviewers are not `whileReviewers` any more.
    */
   settle(
     request: HitlRequest,
     settlement: Settlement,
     settledBy: string,
+    whileReviewers?: Reviewers,
   ): Promise<Event | undefined>
   find(tenant: string, id: string): Promise<StoredRequest | undefined>
   /** Pending requests of the tenant, oldest first. */
@@ -190,8 +192,8 @@ export interface DeliveryStore {
 
 /** A card as a channel meets it again, when somebody answers on it. */
 export interface FoundCard extends StoredRequest {
-  /** The audience now, beside the one in the question, as it was when it was asked. */
-  readonly audience: Audience | undefined
+  /** The session's reviewers now, beside those in the question, as they were when it was asked. */
+  readonly reviewers: Reviewers
   /** Whose card the message is: `unknown` when its sending was never confirmed. */
   readonly belongsTo: 'this' | 'another' | 'unknown'
 }

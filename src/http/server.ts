@@ -4,6 +4,7 @@ import fastify, {
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
+  LogController,
 } from 'fastify'
 import { invalid, LoopgateError } from '../core/errors.ts'
 import type { Authenticator } from '../core/ports.ts'
@@ -31,7 +32,7 @@ export function createServer({ logger, auth, trustProxy }: ServerOptions): Fasti
   const http = fastify({
     loggerInstance: logger,
     // One line a request would be the log; what matters is logged where it happens.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BODY_BYTES,
     trustProxy,
     // A client that sends its request a byte at a time is cut off. Answers may take as long as they do.

@@ -57,7 +57,7 @@ export function parseJson(text: string): unknown {
 }
 
 /** Strings, which may contain brackets, and brackets. */
-const TOKENS = /"[^"\\]*(?:\\[^][^"\\]*)*"?|[{[\]}]/g
+const TOKENS = /"[^"\\]*(?:\\[\s\S][^"\\]*)*"?|[{[\]}]/g
 
 /** Whether the text nests deeper than allowed, without building anything. */
 export function isTooDeep(text: string, maxDepth = MAX_DEPTH): boolean {

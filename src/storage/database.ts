@@ -4,6 +4,7 @@ import { createPgConfig } from '@electric-sql/pglite/node-postgres'
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { lockDataDirectory } from './data-lock.ts'
+import { prepareStatements } from './prepared.ts'
 import type { Tables } from './schema.ts'
 
 export type DatabaseLocation =
@@ -75,6 +76,7 @@ async function openEmbedded(dataDir: string): Promise<Database> {
 function wrap(pool: pg.Pool, description: string, close: () => Promise<void>): Database {
   // An idle connection that breaks is replaced by the pool; whoever needs one gets the error.
   pool.on('error', () => undefined)
+  prepareStatements(pool)
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
   return { db, description, close }
 }

@@ -127,7 +127,7 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
     const belongsTo = row.card_of === card.requestId ? 'this' : 'another'
     return {
       ...toStoredRequest(row),
-      audience: row.reviewers_now[card.channel],
+      reviewers: row.reviewers_now,
       belongsTo: row.card_of === null ? 'unknown' : belongsTo,
     }
   }

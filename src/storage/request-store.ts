@@ -51,6 +51,7 @@ export class PgRequestStore implements RequestStore {
     request: HitlRequest,
     settlement: Settlement,
     settledBy: string,
+    whileReviewers?: Reviewers,
   ): Promise<Event | undefined> {
     const { status, outcome, response, comment, decidedBy } = settlement
     const isOver = sql`expires_at <= clock_timestamp()`
@@ -58,6 +59,7 @@ export class PgRequestStore implements RequestStore {
     return transition(this.#db, this.#boot, request, {
       type: SETTLED[status],
       guard: guards[status],
+      whileReviewers,
       set: sql`status = ${status}, outcome = ${outcome}, response = ${response},
         comment = ${comment}, decided_by = ${decidedBy && JSON.stringify(decidedBy)}::jsonb,
         settled_by = ${settledBy}, settled_at = clock_timestamp()`,

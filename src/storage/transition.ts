@@ -1,6 +1,6 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { Event, EventType } from '../core/event.ts'
-import type { HitlRequest } from '../core/request.ts'
+import type { HitlRequest, Reviewers } from '../core/request.ts'
 import { toEvent } from './rows.ts'
 import type { StoredState, Tables } from './schema.ts'
 
@@ -17,15 +17,22 @@ const stateOf = (row: RawBuilder<unknown>) => sql`jsonb_build_object(
  * then the session's row, and its counter moves only when something is appended. That lock is held
  * to the commit: the order of commits is the order of `seq`, and no number is left out.
  *
- * Undefined when the request is not pending any more or `guard` does not hold.
+ * Undefined when the request is not pending any more, `guard` does not hold, or the session has other
+ * reviewers than `whileReviewers`.
  */
 export async function transition(
   db: Kysely<Tables>,
   boot: string,
   request: HitlRequest,
-  change: { type: EventType; guard: RawBuilder<unknown>; set: RawBuilder<unknown> },
+  change: {
+    type: EventType
+    guard: RawBuilder<unknown>
+    set: RawBuilder<unknown>
+    whileReviewers?: Reviewers | undefined
+  },
 ): Promise<Event | undefined> {
   const { id, tenant } = request.question
+  const reviewers = change.whileReviewers && JSON.stringify(change.whileReviewers)
   const { rows } = await sql<{
     seq: number
     epoch: string
@@ -40,6 +47,7 @@ export async function transition(
     ), place AS (
       UPDATE sessions SET seq = sessions.seq + 1, epoch = ${boot} || sessions.tag
       FROM pending WHERE sessions.tenant = pending.tenant AND sessions.id = pending.session_id
+        AND sessions.reviewers = coalesce(${reviewers}::jsonb, sessions.reviewers)
       RETURNING sessions.seq, sessions.epoch
     ), changed AS (
       UPDATE requests SET seq = place.seq, epoch = place.epoch, ${change.set}

@@ -91,7 +91,7 @@ function isSame(a: string, b: string): boolean {
   return timingSafeEqual(digest(a), digest(b))
 }
 
-/** The page does nothing by being loaded: previewers and scanners follow links, people press buttons. */
+/** Loading the page spends nothing: its script does, which previewers and scanners do not run. */
 function addPage({ http }: ChannelContext): void {
   const read = (name: string) => readFileSync(join(import.meta.dirname, name), 'utf8')
   const files = [

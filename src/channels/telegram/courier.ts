@@ -12,6 +12,7 @@ import type { Audience } from '../../core/request.ts'
 import { isDoneAnyway, toDeliveryError } from './bot-api.ts'
 import { keyboard, openCard, settledCard } from './card.ts'
 import type { References } from './references.ts'
+import type { SentCards } from './sent-cards.ts'
 import type { TelegramState } from './state.ts'
 
 const CHANNEL = 'telegram'
@@ -25,6 +26,7 @@ export interface CourierParts {
   readonly state: TelegramState
   readonly references: () => References
   readonly invitations: InvitationStore
+  readonly sent: SentCards
 }
 
 /** Sends cards, and edits them when their request is settled. */
@@ -65,12 +67,10 @@ export class TelegramCourier implements Courier {
           reply_parameters: { message_id: file, allow_sending_without_reply: true },
         }),
       })
-      return {
-        requestId: question.id,
-        channel: CHANNEL,
-        address: chat,
-        message: String(message_id),
-      }
+      const message = String(message_id)
+      const sent = { requestId: question.id, channel: CHANNEL, address: chat, message }
+      this.#parts.sent.remember(sent, request)
+      return sent
     } catch (error) {
       throw this.#translate(error)
     }

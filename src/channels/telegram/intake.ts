@@ -4,15 +4,18 @@ import { LoopgateError } from '../../core/errors.ts'
 import type { Hub } from '../../core/hub.ts'
 import type { Card, CardStore, FoundCard, InvitationStore } from '../../core/ports.ts'
 import type { Person } from '../../core/principal.ts'
-import type { Answer, HitlRequest } from '../../core/request.ts'
+import type { Answer, HitlRequest, Question } from '../../core/request.ts'
 import { visibleLine } from '../render.ts'
 import { headline } from './card.ts'
 import { addCommands } from './commands.ts'
 import type { References } from './references.ts'
 import type { TelegramReviewers } from './reviewers.ts'
 import type { Says } from './says.ts'
+import type { SentCards } from './sent-cards.ts'
 
 const CHANNEL = 'telegram'
+/** How often an answer is judged anew because the reviewers changed meanwhile. */
+const MAX_TRIES = 3
 
 export interface IntakeParts {
   readonly hub: Hub
@@ -21,8 +24,12 @@ export interface IntakeParts {
   readonly reviewers: TelegramReviewers
   readonly references: () => References
   readonly says: Says
+  readonly sent: SentCards
   deliver(requestId?: string): void
 }
+
+/** What an answer says, once the question is known. */
+type AnswerTo = (question: Question) => Answer
 
 type Author = {
   readonly id: number
@@ -101,32 +108,52 @@ export class TelegramIntake {
       address: chat,
       message: String(message.message_id),
     }
-    const found = await this.#parts.cards.find(card)
-    const isOurs = !('from' in message) || message.from?.id === this.#bot.botInfo.id
-    if (!found || found.belongsTo === 'another' || !isOurs) {
-      throw notCounted('This button does not belong to this message.')
-    }
-    const option = found.request.question.options[pressed.option]?.label
-    if (option === undefined) throw notCounted('This option was not offered.')
-    const settled = await this.#decide(card, found, from, { option })
-    return `${headline(settled.state)}: ${visibleLine(option)}`
+    if ('from' in message && message.from?.id !== this.#bot.botInfo.id) throw notOfThisMessage()
+    const { state } = await this.#decide(card, from, ({ options }) => {
+      const option = options[pressed.option]?.label
+      if (option === undefined) throw notCounted('This option was not offered.')
+      return { option }
+    })
+    return `${headline(state)}: ${visibleLine(state.response ?? '')}`
   }
 
-  /** An answer on a card of the request, by somebody who may give it. */
-  async #decide(card: Card, found: FoundCard, from: Author, answer: Answer): Promise<HitlRequest> {
+  /** By what is remembered of the card, if that holds; else by what the database says. */
+  async #decide(card: Card, from: Author, answer: AnswerTo): Promise<HitlRequest> {
+    const { sent, cards } = this.#parts
+    const remembered = sent.find(card)
+    const settled = remembered && (await this.#decideOn(card, remembered, from, answer))
+    if (settled) return settled
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const found = await cards.find(card)
+      if (!found || found.belongsTo === 'another') throw notOfThisMessage()
+      const decided = await this.#decideOn(card, found, from, answer)
+      if (decided) return decided
+    }
+    throw new LoopgateError('UNAVAILABLE', 'the reviewers of this session keep changing')
+  }
+
+  /** An answer by somebody who may give it. Undefined when the reviewers are others by now. */
+  async #decideOn(
+    card: Card,
+    found: FoundCard,
+    from: Author,
+    answer: AnswerTo,
+  ): Promise<HitlRequest | undefined> {
     const { reviewers, cards, hub, deliver } = this.#parts
     const { question } = found.request
-    const audiences = [question.reviewers[CHANNEL], found.audience]
+    const audiences = [question.reviewers[CHANNEL], found.reviewers[CHANNEL]]
     if (!(await reviewers.mayAnswer(String(from.id), card.address, audiences))) {
       throw notCounted('You are not a reviewer of this request. Nothing was changed.')
     }
     // Its sending was never confirmed, but here it is: it is settled like the others.
     if (found.belongsTo === 'unknown') await cards.adopt(card)
+    const person = toPerson(from, question.tenant)
     try {
-      return await hub.decideOn(toPerson(from, question.tenant), found, answer)
-    } finally {
-      // Also when it was settled before: this card may still show its buttons.
+      return await hub.decideWhile(found.reviewers, person, found, answer(question))
+    } catch (error) {
+      // Settled before: this card may still show its buttons.
       deliver(question.id)
+      throw error
     }
   }
 
@@ -142,13 +169,12 @@ export class TelegramIntake {
     }
     try {
       requirePersonal(message)
-      const found = await this.#parts.cards.find(card)
-      if (!found || found.belongsTo === 'another') return
-      if (found.request.question.options.length > 0) {
-        throw notCounted('Please use the buttons of the card: a text does not count here.')
-      }
-      if (text === undefined) throw notCounted('Please answer in text: nothing else counts.')
-      const settled = await this.#decide(card, found, from, { response: text })
+      const settled = await this.#decide(card, from, ({ options }) => {
+        if (options.length > 0)
+          throw notCounted('Please use the buttons: text does not count here.')
+        if (text === undefined) throw notCounted('Please answer in text: nothing else counts.')
+        return { response: text }
+      })
       this.#says.reply(message, `Recorded. ${headline(settled.state)}`)
     } catch (error) {
       const reason = explain(error)
@@ -181,6 +207,8 @@ function toPerson({ id, first_name, last_name }: Author, tenant: string): Person
   const name = visibleLine([first_name, last_name].filter(Boolean).join(' '))
   return { type: 'person', tenant, channel: CHANNEL, id: String(id), name: name || String(id) }
 }
+
+const notOfThisMessage = () => notCounted('This button does not belong to this message.')
 
 /** An answer that can not count. The text is for the person. */
 const notCounted = (text: string) => new LoopgateError('FORBIDDEN', text)

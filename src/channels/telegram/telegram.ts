@@ -10,6 +10,7 @@ import { ALLOWED_UPDATES, TelegramPoller } from './poller.ts'
 import { References } from './references.ts'
 import { TelegramReviewers } from './reviewers.ts'
 import { Says } from './says.ts'
+import { SentCards } from './sent-cards.ts'
 import { settings, type TelegramSettings } from './settings.ts'
 import { TelegramState } from './state.ts'
 import { addWebhookRoute } from './webhook.ts'
@@ -58,12 +59,13 @@ class TelegramChannel implements Channel {
     this.#api = api
     const says = new Says(api, logger)
     const { deliver } = context
-    const parts = { hub, cards, invitations, reviewers, references, says, deliver }
+    const sent = new SentCards()
+    const parts = { hub, cards, invitations, reviewers, references, says, sent, deliver }
     this.#says = says
     this.#intake = new TelegramIntake(bot, parts)
     const attempts = new Attempts((update) => this.#intake.handle(update), logger)
     this.#poller = new TelegramPoller({ api: pollApi, attempts, state, clock, logger })
-    this.courier = new TelegramCourier({ api, state, references, invitations })
+    this.courier = new TelegramCourier({ api, state, references, invitations, sent })
     if (values.webhook) addWebhookRoute(http, values.webhook.secret, attempts)
   }
 
