@@ -110,13 +110,20 @@ async function build(database: Database, config: Config, logger: Logger, version
 async function stopAll(parts: Parts, database: Database, graceMs: number): Promise<void> {
   const { draining, transports: open, channels, http, expiry, deliveries, hub } = parts
   draining.abort()
-  const cancel = systemClock.after(graceMs, () => http.server.closeAllConnections())
-  await Promise.all(open.map((transport) => transport.close()))
-  await Promise.all(channels.map((channel) => channel.stop()))
-  await http.close()
+  const { promise: over, resolve } = Promise.withResolvers<void>()
+  const cancel = systemClock.after(graceMs, () => {
+    http.server.closeAllConnections()
+    resolve()
+  })
+  const drain = async () => {
+    await Promise.all(open.map((transport) => transport.close()))
+    await Promise.all(channels.map((channel) => channel.stop()))
+    await http.close()
+    await expiry.stop()
+    await deliveries.stop()
+  }
+  await Promise.race([drain(), over])
   cancel()
-  await expiry.stop()
-  await deliveries.stop()
   hub.stop()
   await database.close()
 }

@@ -1,5 +1,6 @@
 import { stdin, stdout } from 'node:process'
-import { createInterface } from 'node:readline/promises'
+import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
 import { styleText } from 'node:util'
 import { type Decision, Loopgate } from '../client/index.ts'
 import { type App, startApp } from './app.ts'
@@ -10,6 +11,8 @@ import { VERSION } from './version.ts'
 
 /** The scripted reviewer, and what it waits for, take no longer. */
 const AUTO_MS = 30_000
+/** How long the scripted reviewer looks at the question. */
+const READING_MS = 1_000
 
 const QUESTION = {
   message: 'Deploy v2.1.0 to production?',
@@ -60,7 +63,7 @@ const OWN_PLACE = {
 }
 
 async function play(app: App, isAutomatic: boolean): Promise<0 | 1> {
-  const reviewer = await signIn(app)
+  const reviewer = await Reviewer.signIn(app)
   await using agent = new Loopgate({ url: app.address })
   const { linkUrl } = await agent.register({ sessionId: 'demo', clientId: 'deploy-bot' })
   say(styleText('bold', 'Loopgate demo: an agent asks, you decide, the agent goes on.\n'))
@@ -79,12 +82,12 @@ async function play(app: App, isAutomatic: boolean): Promise<0 | 1> {
     const view = await Promise.race([asked.promise, answered.then(({ decision }) => decision.view)])
     show(view)
     if (linkUrl !== null) say(`  Or decide in Telegram: open ${linkUrl}\n`)
-    const pressedAt = isAutomatic
-      ? reviewer.decide(view, view.options[0]?.label ?? '')
+    const decided = isAutomatic
+      ? pause(READING_MS).then(() => reviewer.decide(view, view.options[0]?.label ?? ''))
       : askHere(view, reviewer, answered)
     // Whichever fails first ends the demo; a press in Telegram makes the terminal's needless.
-    const { decision, at } = await Promise.race([answered, pressedAt.then(() => answered)])
-    return report(decision, at, await Promise.race([pressedAt, undefined]), isAutomatic)
+    const { decision, at } = await Promise.race([answered, decided.then(() => answered)])
+    return report(decision, at, reviewer.pressedAt, isAutomatic)
   } finally {
     clearTimeout(deadline)
     enough.abort()
@@ -103,22 +106,28 @@ function show(view: RequestView): void {
   say('')
 }
 
-interface Reviewer {
-  /** Decides over HTTP. Resolves to when it was sent. */
-  decide(view: RequestView, option: string): Promise<number>
-}
+/** The person at this machine, known by the link that a person would open in a browser. */
+class Reviewer {
+  readonly #address: string
+  readonly #token: string
+  /** When the decision was sent; undefined when it was made elsewhere. */
+  pressedAt: number | undefined
 
-/** Spends the link that a person would open in a browser. */
-async function signIn(app: App): Promise<Reviewer> {
-  const [, code] = /code=([\w-]+)/.exec(app.facts().join('\n')) ?? []
-  const { token } = (await post(`${app.address}/api/auth/link`, { code })) as { token: string }
-  return {
-    async decide(view, option) {
-      const at = performance.now()
-      const url = `${app.address}/api/requests/${view.request_id}/decision`
-      await post(url, { option }, { authorization: `Bearer ${token}` })
-      return at
-    },
+  private constructor(address: string, token: string) {
+    this.#address = address
+    this.#token = token
+  }
+
+  static async signIn(app: App): Promise<Reviewer> {
+    const [, code] = /code=([\w-]+)/.exec(app.facts().join('\n')) ?? []
+    const { token } = (await post(`${app.address}/api/auth/link`, { code })) as { token: string }
+    return new Reviewer(app.address, token)
+  }
+
+  async decide({ request_id }: RequestView, option: string): Promise<void> {
+    this.pressedAt = performance.now()
+    const url = `${this.#address}/api/requests/${request_id}/decision`
+    await post(url, { option }, { authorization: `Bearer ${this.#token}` })
   }
 }
 
@@ -132,24 +141,33 @@ async function post(url: string, body: object, headers: Record<string, string> =
   return response.json()
 }
 
-/** The person at this terminal decides. Resolves to when; rejects when there is nobody. */
+/** The person at this terminal decides, unless somebody does elsewhere. Rejects when nobody is here. */
 async function askHere(
   view: RequestView,
   reviewer: Reviewer,
   elsewhere: Promise<unknown>,
-): Promise<number> {
-  const closed = new AbortController()
-  void elsewhere.finally(() => closed.abort()).catch(() => undefined)
-  const terminal = createInterface({ input: stdin, output: stdout })
-  terminal.once('close', () => closed.abort(new Error('nobody decided: the terminal was closed')))
+): Promise<void> {
+  let isDecidedElsewhere = false
+  const range = `1-${view.options.length}`
+  const terminal = createInterface({
+    input: stdin,
+    output: stdout,
+    prompt: `Your decision [${range}]: `,
+  })
+  const leave = () => {
+    isDecidedElsewhere = true
+    terminal.close()
+  }
+  elsewhere.then(leave, leave)
   try {
-    for (;;) {
-      const range = `1-${view.options.length}`
-      const line = await terminal.question(`Your decision [${range}]: `, { signal: closed.signal })
+    terminal.prompt()
+    for await (const line of terminal) {
       const option = view.options[Number(line.trim()) - 1]
       if (option) return await reviewer.decide(view, option.label)
       say(`  Please type a number, ${range}.`)
+      terminal.prompt()
     }
+    if (!isDecidedElsewhere) throw new Error('nobody decided: the terminal was closed')
   } finally {
     terminal.close()
   }

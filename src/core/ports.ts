@@ -118,6 +118,8 @@ export interface Position {
   readonly cursor: Cursor
   /** False: the cursor could not be continued, and reading starts from the earliest that is kept. */
   readonly recovered: boolean
+  /** True when nothing of the session came after the cursor, as of the looking. */
+  readonly isAtEnd: boolean
 }
 
 export interface Page {

@@ -75,6 +75,7 @@ export class Subscription {
     this.#cursor = position.cursor
     this.#mode = 'replaying'
     this.#reader.started(position, this)
+    if (position.isAtEnd && !this.#dirty) this.#goLive()
     await this.#replay()
   }
 

@@ -31,21 +31,8 @@ export class PgEventLog implements EventLog {
     // The place before a request's creation is the cursor of the event before it.
     const wanted = typeof since === 'object' ? since.seq : creation && creation - 1
     const place = await this.#place(target, wanted)
-    const floor: Cursor = { epoch: place.floor_epoch, seq: place.floor_seq }
-    if (since === 'earliest') return { cursor: floor, recovered: true }
-    if (since === 'unknown') return { cursor: floor, recovered: false }
-    if (since !== undefined) {
-      const recovered = place.epoch_there === since.epoch
-      return { cursor: recovered ? since : floor, recovered }
-    }
-    if (wanted === undefined) {
-      return { cursor: { epoch: place.epoch, seq: place.seq }, recovered: true }
-    }
-    const before = place.epoch_there
-    return {
-      cursor: before === null ? floor : { epoch: before, seq: wanted },
-      recovered: true,
-    }
+    const { cursor, recovered } = resolve(place, since, wanted)
+    return { cursor, recovered, isAtEnd: cursor.seq === place.seq }
   }
 
   async read(target: Target, seq: number, limit: number): Promise<Page> {
@@ -119,4 +106,23 @@ export class PgEventLog implements EventLog {
     if (!row) throw new LoopgateError('SESSION_NOT_FOUND')
     return row
   }
+}
+
+function resolve(
+  place: Place,
+  since: Since,
+  wanted: number | undefined,
+): Pick<Position, 'cursor' | 'recovered'> {
+  const floor: Cursor = { epoch: place.floor_epoch, seq: place.floor_seq }
+  if (since === 'earliest') return { cursor: floor, recovered: true }
+  if (since === 'unknown') return { cursor: floor, recovered: false }
+  if (since !== undefined) {
+    const recovered = place.epoch_there === since.epoch
+    return { cursor: recovered ? since : floor, recovered }
+  }
+  if (wanted === undefined) {
+    return { cursor: { epoch: place.epoch, seq: place.seq }, recovered: true }
+  }
+  const before = place.epoch_there
+  return { cursor: before === null ? floor : { epoch: before, seq: wanted }, recovered: true }
 }

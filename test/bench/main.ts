@@ -18,7 +18,9 @@ try {
     await measureLatency(await postgres.database('bench'), await postgres.database('control')),
   )
   if (CONNECTIONS > 0) {
-    console.log(`\nResident memory of an idle, subscribed connection, ${CONNECTIONS} of each kind:\n`)
+    console.log(
+      `\nResident memory of an idle, subscribed connection, ${CONNECTIONS} of each kind:\n`,
+    )
     console.log(await measureMemory(await postgres.database('memory'), CONNECTIONS))
   }
 } finally {

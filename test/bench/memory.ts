@@ -40,16 +40,12 @@ const KINDS: readonly Kind[] = [
 
 /** Resident memory that one idle, subscribed connection costs the server, beside the bare library. */
 export async function measureMemory(databaseUrl: string, count: number): Promise<string> {
+  await registerAll(databaseUrl, count)
   const rows: string[][] = []
   for (const kind of KINDS) {
     const ours = await measure(count, kind.ours, async () => {
-      const server = run('src/main.ts', [], {
-        DATABASE_URL: databaseUrl,
-        SERVER_PORT: '0',
-        LOG_LEVEL: 'error',
-      })
+      const server = serve(databaseUrl)
       const [, address = ''] = await server.said(/listening on (\S+)/)
-      await registerAll(address, count)
       return { server, address }
     })
     const bare = await measure(count, kind.bare, async () => {
@@ -86,7 +82,13 @@ async function measure(
   return (after - before) / count / 1024
 }
 
-async function registerAll(address: string, count: number): Promise<void> {
+const serve = (databaseUrl: string): Running =>
+  run('src/main.ts', [], { DATABASE_URL: databaseUrl, SERVER_PORT: '0', LOG_LEVEL: 'error' })
+
+/** By a server of its own: what this leaves free in a heap would hide what connections take. */
+async function registerAll(databaseUrl: string, count: number): Promise<void> {
+  await using server = serve(databaseUrl)
+  const [, address = ''] = await server.said(/listening on (\S+)/)
   await inParallel(count, (i) =>
     post(`${address}/hitl/register`, { session_id: `m${i}`, client_id: 'bench' }),
   )

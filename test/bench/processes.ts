@@ -4,6 +4,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
 const ROOT = join(import.meta.dirname, '../..')
+const HOOK = join(import.meta.dirname, 'memory-hook.ts')
+/** Those of `npm start`, for us and for every control alike. */
+const START_FLAGS = ['--max-semi-space-size=8']
 
 /** A process of the benchmark, which says on its first lines where it is. */
 export interface Running extends AsyncDisposable {
@@ -22,7 +25,7 @@ export function run(
   const child = fork(join(ROOT, script), args, {
     cwd: ROOT,
     env: { PATH: process.env['PATH'] ?? '', ...env },
-    execArgv: ['--expose-gc', '--import', join(import.meta.dirname, 'memory-hook.ts')],
+    execArgv: [...START_FLAGS, '--expose-gc', '--import', HOOK],
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
   return new ChildRunning(child)

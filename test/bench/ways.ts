@@ -206,14 +206,18 @@ async function longPollWay({ bench, sessionId, press }: Asked): Promise<Way> {
       })
       response.on('end', () => resolve(text))
     })
-    const page = JSON.parse(await promise) as { cursor: string }
+    const page = JSON.parse(await promise) as { cursor: string; events: { type: string }[] }
     cursor = page.cursor
+    return page.events.some(({ type }) => type === 'request.decided')
+  }
+  const decided = async () => {
+    while (!(await poll(30)));
     return performance.now()
   }
   await poll(0)
   return {
     name: 'long-poll',
-    prepare: () => poll(30),
+    prepare: decided,
     press,
     close: () => agent.destroy(),
   }
