@@ -90,6 +90,12 @@ function frameOf(event: Event): Buffer {
   return frame
 }
 
+/** Node keeps what the client sent for as long as the response is open. Nobody reads it any more. */
+function forgetHeaders({ req }: ServerResponse): void {
+  req.rawHeaders.length = 0
+  req.headers = {}
+}
+
 class SseReader implements Reader, Beating, Backlogged {
   #reply: FastifyReply | undefined
   #raw: ServerResponse | undefined
@@ -149,6 +155,7 @@ class SseReader implements Reader, Beating, Backlogged {
       return
     }
     raw.writeHead(200, HEADERS)
+    forgetHeaders(raw)
     const { cursor, recovered } = this.#position
     const hello: Hello = { cursor: formatCursor(cursor), recovered }
     this.#position = undefined
