@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import * as z from 'zod'
 import type { ChannelBuilder } from './channels/channel.ts'
 import { channels } from './channels/index.ts'
@@ -97,9 +98,24 @@ const variables = z.object({
     .transform((text) => text.split(',').map((part) => part.trim()))
     .pipe(z.array(origin))
     .optional(),
-  TRUST_PROXY: z.string().default('false'),
+  TRUST_PROXY: z
+    .string()
+    .refine((text) => text === 'false' || text.split(',').every((part) => isProxy(part.trim())), {
+      error: 'must be false, or addresses and networks such as 10.0.0.1,192.168.0.0/16',
+    })
+    .default('false'),
   SHUTDOWN_GRACE: whole(0, 3_600).default(10),
 })
+
+/** What proxy-addr, below Fastify, understands. */
+function isProxy(text: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
+  const [address = '', prefix, ...rest] = text.split('/')
+  const bits = isIP(address) === 6 ? 128 : 32
+  return isIP(address) > 0 && rest.length === 0 && (prefix === undefined || isPrefix(prefix, bits))
+}
+
+const isPrefix = (text: string, bits: number): boolean => /^\d+$/.test(text) && Number(text) <= bits
 
 type Variables = z.output<typeof variables>
 

@@ -22,9 +22,32 @@ export async function main(): Promise<void> {
 }
 
 function fail(error: unknown): never {
-  const isTheirs = error instanceof ConfigError || error instanceof DataInUseError
-  console.error(isTheirs ? error.message : error)
-  process.exit(isTheirs ? 2 : 1)
+  if (error instanceof ConfigError || error instanceof DataInUseError) {
+    console.error(error.message)
+    process.exit(2)
+  }
+  const advice = adviceFor(error)
+  console.error(advice ?? error)
+  process.exit(1)
+}
+
+/** What to do about what the machine around us refused; undefined for what is a fault of ours. */
+function adviceFor(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined
+  const syscall = 'syscall' in error ? error.syscall : undefined
+  if (error.code === 'EADDRINUSE') {
+    return `${error.message}\nStop what listens there, or set another SERVER_PORT (0 takes a free one).`
+  }
+  if (syscall === 'listen' || error.code === 'EADDRNOTAVAIL') {
+    return `${error.message}\nHOST and SERVER_PORT must be an address of this machine and a port you may use.`
+  }
+  if (syscall === 'getaddrinfo') {
+    return `${error.message}\nNo such name: see the host in DATABASE_URL, and HOST.`
+  }
+  if (syscall === 'connect' || /^(28|3D|08|57P)/.test(String(error.code))) {
+    return `The database can not be used: ${error.message}\nSee DATABASE_URL, or leave it out for the embedded database.`
+  }
+  return undefined
 }
 
 if (import.meta.main) await main()
