@@ -74,8 +74,11 @@ async function openEmbedded(dataDir: string): Promise<Database> {
 }
 
 function wrap(pool: pg.Pool, description: string, close: () => Promise<void>): Database {
-  // An idle connection that breaks is replaced by the pool; whoever needs one gets the error.
+  // A connection that breaks is replaced by the pool, and whoever uses it gets the error from its
+  // query. Without these listeners the event would end the process; the pool's own covers only
+  // connections that are idle.
   pool.on('error', () => undefined)
+  pool.on('connect', (client) => client.on('error', () => undefined))
   prepareStatements(pool)
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
   return { db, description, close }
