@@ -32,29 +32,33 @@ export interface App extends AsyncDisposable {
 /** Opens everything, in order, and listens. What was opened is closed again when a part fails. */
 export async function startApp(config: Config, logger: Logger, version: string): Promise<App> {
   const database = await openDatabase(config.database)
+  const parts = await prepare(database, config, logger, version)
+  return startOn(parts, database, config)
+}
+
+async function prepare(database: Database, config: Config, logger: Logger, version: string) {
   try {
     await migrate(database.db)
-    return await startOn(database, config, logger, version)
+    return await build(database, config, logger, version)
   } catch (error) {
     await database.close()
     throw error
   }
 }
 
-async function startOn(
-  database: Database,
-  config: Config,
-  logger: Logger,
-  version: string,
-): Promise<App> {
-  const parts = await build(database, config, logger, version)
+async function startOn(parts: Parts, database: Database, config: Config): Promise<App> {
   const { http, hub, expiry, channels, deliveries } = parts
-  await http.listen({ host: config.host, port: config.port })
-  hub.start()
-  expiry.start()
-  await Promise.all(channels.map((channel) => channel.start()))
-  deliveries.start()
   const stop = once(() => stopAll(parts, database, config.shutdownGraceSeconds * 1000))
+  try {
+    await http.listen({ host: config.host, port: config.port })
+    hub.start()
+    expiry.start()
+    await Promise.all(channels.map((channel) => channel.start()))
+    deliveries.start()
+  } catch (error) {
+    await stop()
+    throw error
+  }
   return {
     address: parts.address(),
     facts: () => [
@@ -75,15 +79,17 @@ async function build(database: Database, config: Config, logger: Logger, version
   const metrics = createMetrics(() => stores.countActiveSessions())
   const tokens = new PersonTokens(config.jwtSecret ?? (await readSecret(database.db, 'jwt')))
   const auth = new HttpAuthenticator({ ...config, mode: config.auth, tokens })
+  const draining = new AbortController()
   const http = createServer({
     // Fastify's own news (that it listens, say) is told in the facts.
     logger: logger.child({}, { level: quieter(logger.level) }),
     auth,
     trustProxy: config.trustProxy,
+    allowedOrigins: config.allowedOrigins,
+    isDraining: () => draining.signal.aborted,
   })
   const core = buildCore(config, stores, metrics, logger)
   const { hub, deliveries } = core
-  const draining = new AbortController()
   const address = () => addressOf(http, config.host)
   const channels = buildChannels(config, core.couriers, {
     ...{ hub, http, auth, logger },
@@ -96,23 +102,25 @@ async function build(database: Database, config: Config, logger: Logger, version
     issueToken: (person) => tokens.issue(person),
     deliver: (requestId) => deliveries.wake(requestId),
   })
-  const built = buildTransports(config, { hub, http, auth, logger, metrics, draining })
+  const upgrades = new Upgrades(http.server)
+  const built = buildTransports(config, { hub, http, auth, logger, metrics, upgrades, draining })
   addHealthRoutes(http, {
     ...{ version, auth, registry: metrics.registry },
     ping: () => stores.ping(),
     channels: () => Object.fromEntries(channels.map((c) => [c.name, c.status().state])),
     isDraining: () => draining.signal.aborted,
   })
-  return { ...core, http, draining, channels, transports: built, address }
+  return { ...core, http, upgrades, draining, channels, transports: built, address }
 }
 
 /** The reverse of starting; what takes longer than the grace is cut off. */
 async function stopAll(parts: Parts, database: Database, graceMs: number): Promise<void> {
-  const { draining, transports: open, channels, http, expiry, deliveries, hub } = parts
+  const { draining, transports: open, channels, http, upgrades, expiry, deliveries, hub } = parts
   draining.abort()
   const { promise: over, resolve } = Promise.withResolvers<void>()
   const cancel = systemClock.after(graceMs, () => {
     http.server.closeAllConnections()
+    upgrades.destroyAll()
     resolve()
   })
   const drain = async () => {
@@ -121,11 +129,11 @@ async function stopAll(parts: Parts, database: Database, graceMs: number): Promi
     await http.close()
     await expiry.stop()
     await deliveries.stop()
+    hub.stop()
+    await database.close()
   }
   await Promise.race([drain(), over])
   cancel()
-  hub.stop()
-  await database.close()
 }
 
 function buildCore(config: Config, stores: Stores, metrics: PromMetrics, logger: Logger) {
@@ -158,16 +166,16 @@ function buildTransports(
     auth: HttpAuthenticator
     logger: Logger
     metrics: PromMetrics
+    upgrades: Upgrades
     draining: AbortController
   },
 ): Transport[] {
   const { metrics, draining, ...rest } = parts
-  const upgrades = new Upgrades(parts.http.server)
   return transports.map(({ create }) =>
     create({
       ...rest,
       clock: systemClock,
-      upgrades,
+      allowedOrigins: config.allowedOrigins,
       defaults: { timeoutSeconds: config.requestTimeoutSeconds },
       draining: draining.signal,
       connections: metrics.connections,

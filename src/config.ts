@@ -65,7 +65,7 @@ const variables = z.object({
     .optional(),
   DB_URI: z
     .string()
-    .refine((text) => parseKeywords(text) !== undefined, {
+    .refine((text) => parseKeywords(text) !== undefined && URL.canParse(toUrl(text)), {
       error: 'must look like host=… port=… user=… password=… dbname=… sslmode=…',
     })
     .optional(),
@@ -115,7 +115,8 @@ function isProxy(text: string): boolean {
   return isIP(address) > 0 && rest.length === 0 && (prefix === undefined || isPrefix(prefix, bits))
 }
 
-const isPrefix = (text: string, bits: number): boolean => /^\d+$/.test(text) && Number(text) <= bits
+const isPrefix = (text: string, bits: number): boolean =>
+  /^[1-9]\d{0,2}$/.test(text) && Number(text) <= bits
 
 type Variables = z.output<typeof variables>
 
@@ -198,6 +199,7 @@ function parseKeywords(text: string): Map<string, string> | undefined {
   while (pair.lastIndex < text.trimEnd().length) {
     const [, key, quoted, plain] = pair.exec(text) ?? []
     if (key === undefined) return undefined
+    if (plain?.startsWith("'")) return undefined
     keywords.set(key, quoted?.replace(/\\(.)/g, '$1') ?? plain ?? '')
   }
   return keywords.has('host') || keywords.has('dbname') ? keywords : undefined
@@ -209,7 +211,9 @@ function toUrl(text: string): string {
   const user = encodeURIComponent(get('user', 'postgres'))
   const password = encodeURIComponent(get('password', ''))
   const database = encodeURIComponent(get('dbname', get('user', 'postgres')))
-  const url = `postgres://${user}:${password}@${get('host', 'localhost')}:${get('port', '5432')}/${database}`
+  const host = get('host', 'localhost')
+  const place = `${isIP(host) === 6 ? `[${host}]` : host}:${get('port', '5432')}`
+  const url = `postgres://${user}:${password}@${place}/${database}`
   const ssl = keywords.get('sslmode')
   return ssl === undefined ? url : `${url}?sslmode=${encodeURIComponent(ssl)}`
 }

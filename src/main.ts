@@ -16,6 +16,8 @@ export async function main(): Promise<void> {
     for (const fact of app.facts()) console.log(fact)
     logger.info({ signal: await asked.promise }, 'stopping')
     await app.stop()
+    // Whatever an outside library still waits for: we are done.
+    process.exit(0)
   } catch (error) {
     fail(error)
   }
@@ -27,7 +29,8 @@ function fail(error: unknown): never {
     process.exit(2)
   }
   const advice = adviceFor(error)
-  console.error(advice ?? error)
+  // The stack alone: the properties of an error may hold the address with the password.
+  console.error(advice ?? (error instanceof Error ? error.stack : error))
   process.exit(1)
 }
 

@@ -25,7 +25,11 @@ export function createMetrics(countActiveSessions: () => Promise<number>): PromM
     help: 'Sessions that are active.',
     registers,
     async collect() {
-      this.set(await countActiveSessions())
+      // While the database is away the last count stands: the other metrics matter then.
+      await countActiveSessions().then(
+        (count) => this.set(count),
+        () => undefined,
+      )
     },
   })
   const seconds = new Histogram({

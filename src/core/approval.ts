@@ -38,16 +38,24 @@ const hedges = phrasesOf(HEDGES)
 const consents = phrasesOf(CONSENTS)
 const fillers = new Set(FILLERS)
 
+/** Before NFKC, which would make letters and digits of some (keycaps, Ⓜ️, ™️). */
+const EMOJI = /\p{RGI_Emoji}|\p{Extended_Pictographic}|[#*0-9]\u{FE0F}?\u{20E3}/gv
+/** Whatever is typed for one. NFKC makes a space and an accent of U+00B4. */
+const APOSTROPHES = /['’‘‛ʼʹ′´`＇՚]/gu
+const NUMBER = /^\p{N}+$/u
+
 /**
  * The words of a label as they are compared: NFKC, lower case, without emoji, punctuation and
  * characters that are not seen. An apostrophe joins what stands around it.
  */
 export function wordsOf(text: string): string[] {
   return text
+    .replace(EMOJI, ' ')
+    .replace(APOSTROPHES, '')
     .normalize('NFKC')
     .toLowerCase()
     .replace(/\p{Default_Ignorable_Code_Point}/gu, '')
-    .replace(/['’‘ʼ＇`´]/gu, '')
+    .replace(APOSTROPHES, '')
     .split(/[^\p{L}\p{M}\p{N}]+/u)
     .filter((word) => word !== '')
 }
@@ -72,7 +80,7 @@ function consistsOf(words: readonly string[], phrases: Phrases): boolean {
 /** How a plain label reads. Of a refusal and a hedge the longer phrase wins ("Not sure" is a hedge). */
 export function readLabel(label: string): Reading {
   const words = wordsOf(label)
-  const start = words.findIndex((word) => !fillers.has(word))
+  const start = words.findIndex((word) => !fillers.has(word) && !NUMBER.test(word))
   if (start >= 0) {
     const refusal = match(words, start, refusals)
     const hedge = match(words, start, hedges)

@@ -10,8 +10,11 @@ import {
   type Owed,
 } from './ports.ts'
 
-/** Longer than a courier may take, so that nobody else sends the card that is being sent. */
-const LEASE_MS = 60_000
+/**
+ * Longer than a courier may take, so that nobody else sends the card that is being sent; and with a
+ * sweep less than the 30 s in which a card must follow a restart.
+ */
+const LEASE_MS = 25_000
 /** What a crash or an outage left behind is found this soon. */
 const SWEEP_MS = 3_000
 /** Cards in the air at once, and taken by one sweep. */

@@ -6,7 +6,7 @@ import type { Clock, Log, Metrics, RequestStore } from './ports.ts'
  * a clock that jumped costs at most this long.
  */
 const LONGEST_SLEEP_MS = 5_000
-/** After a failure, and between two readings that expired nothing although something was due. */
+/** After a failure, and while a reading is still under way. */
 const PAUSE_MS = 250
 const BATCH = 100
 

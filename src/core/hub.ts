@@ -17,10 +17,11 @@ import type {
 import { type Person, type Principal, principalKey } from './principal.ts'
 import {
   type Answer,
-  type Audience,
+  agrees,
   type Command,
   type HitlRequest,
   isRepeat,
+  merge,
   type Reviewers,
   settle,
 } from './request.ts'
@@ -92,17 +93,19 @@ export class Hub {
     const { sessionId: id, clientId, reviewers } = registration
     const { tenant } = principal
     const session = await sessions.ensure({ tenant, id, clientId, reviewers })
-    requireClient(session, clientId)
-    const current = session.active ? session : await this.#activate(tenant, id)
-    if (agrees(current.reviewers, reviewers)) return current
-    if (principal.type !== 'person') {
+    if (session.clientId !== clientId) {
+      throw new LoopgateError('FORBIDDEN', 'client_id is not the one this session was made with')
+    }
+    const isChanged = !agrees(session.reviewers, reviewers)
+    if (isChanged && principal.type !== 'person') {
       throw new LoopgateError(
         'FORBIDDEN',
         'the reviewers of a session are set when it is made; only a person can change them',
       )
     }
-    const changed = await sessions.setReviewers(tenant, id, { ...current.reviewers, ...reviewers })
-    return changed ?? current
+    const current = session.active ? session : await sessions.setActive(tenant, id, true)
+    if (!isChanged) return current ?? session
+    return (await sessions.setReviewers(tenant, id, merge(session.reviewers, reviewers))) ?? session
   }
 
   async deactivate(principal: Principal, id: string): Promise<void> {
@@ -118,9 +121,9 @@ export class Hub {
 
   /** A link by which a reviewer joins a session that has nobody to ask yet. */
   async invite(session: Session): Promise<string | undefined> {
-    for (const { channel, invite } of this.#options.couriers) {
-      const isAnswered = (session.reviewers[channel]?.address ?? null) !== null
-      const link = isAnswered ? undefined : await invite?.(session)
+    for (const courier of this.#options.couriers) {
+      const isAnswered = (session.reviewers[courier.channel]?.address ?? null) !== null
+      const link = isAnswered ? undefined : await courier.invite?.(session)
       if (link !== undefined) return link
     }
     return undefined
@@ -133,7 +136,7 @@ export class Hub {
       this.#plan(reviewers),
     )
     if (!submitted.replayed) metrics.submitted(submission.clientId)
-    this.#publish(submitted.events)
+    this.publish(submitted.events)
     return submitted
   }
 
@@ -171,7 +174,7 @@ export class Hub {
     const { requests } = this.#options
     const settlement = settle(request, { type: 'expire' })
     const event = await requests.settle(request, settlement, 'expiry')
-    if (event) this.#publish([event])
+    if (event) this.publish([event])
     return event
   }
 
@@ -201,7 +204,7 @@ export class Hub {
     const target = { tenant, sessionId, requestId: request?.question.id }
     const subscription = new Subscription(target, reader, this.#options.log, {
       left: (left) => this.#leave(left),
-      failed: (_, error) => this.#failed('subscription', error),
+      failed: (error) => this.#failed('subscription', error),
     })
     // Before the place is looked for: what is committed in between makes the subscription dirty.
     this.#join(subscription)
@@ -253,11 +256,6 @@ export class Hub {
     return latest
   }
 
-  /** Tells this process's readers and listeners of what was committed. */
-  publish(events: readonly Event[]): void {
-    this.#publish(events)
-  }
-
   async #find(principal: Principal, requestId: string): Promise<StoredRequest> {
     const stored = await this.#options.requests.find(principal.tenant, requestId)
     if (!stored) throw new LoopgateError('REQUEST_NOT_FOUND')
@@ -276,7 +274,7 @@ export class Hub {
     if (request.state.status !== 'pending') return this.#tooLate(stored, by, command)
     const event = await requests.settle(request, settle(request, command), by, whileReviewers)
     if (event) {
-      this.#publish([event])
+      this.publish([event])
       return after(event)
     }
     // Somebody was faster, or the time is over and nobody has said so yet.
@@ -292,12 +290,6 @@ export class Hub {
     throw new LoopgateError('REQUEST_ALREADY_SETTLED', undefined, { request })
   }
 
-  async #activate(tenant: string, id: string): Promise<Session> {
-    const session = await this.#options.sessions.setActive(tenant, id, true)
-    if (!session) throw new LoopgateError('SESSION_NOT_FOUND')
-    return session
-  }
-
   #plan(reviewers: Reviewers): PlannedDelivery[] {
     return this.#options.couriers.map((courier) => ({
       channel: courier.channel,
@@ -305,7 +297,8 @@ export class Hub {
     }))
   }
 
-  #publish(events: readonly Event[]): void {
+  /** Tells this process's readers and listeners of what was committed. */
+  publish(events: readonly Event[]): void {
     for (const event of events) {
       const { tenant, sessionId } = event.question
       // A copy, because a subscription that ends leaves the topic meanwhile.
@@ -388,28 +381,3 @@ const after = ({ question, state, cursor }: Event): HitlRequest => ({ question, 
 
 /** Tenants and session ids have no NUL, so two topics are never the same text. */
 const topic = (tenant: string, sessionId: string): string => `${tenant}\0${sessionId}`
-
-function requireClient(session: Session, clientId: string): void {
-  if (session.clientId !== clientId) {
-    throw new LoopgateError(
-      'FORBIDDEN',
-      'client_id is not the one this session was registered with',
-    )
-  }
-}
-
-/** Whether what is asked for is what is there. A channel that is not mentioned is left as it is. */
-function agrees(current: Reviewers, wanted: Reviewers): boolean {
-  return Object.entries(wanted).every(([channel, audience]) =>
-    sameAudience(current[channel], audience),
-  )
-}
-
-function sameAudience(a: Audience | undefined, b: Audience): boolean {
-  return (
-    a !== undefined &&
-    a.address === b.address &&
-    a.approvers.length === b.approvers.length &&
-    a.approvers.every((id) => b.approvers.includes(id))
-  )
-}

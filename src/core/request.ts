@@ -30,6 +30,30 @@ export interface Audience {
   readonly approvers: readonly string[]
 }
 
+/**
+ * Whether what is asked for is what is there. What is not mentioned is left as it is: a channel, or
+ * the address of one, which somebody may have filled by joining.
+ */
+export function agrees(current: Reviewers, wanted: Reviewers): boolean {
+  return Object.entries(wanted).every(([channel, { address, approvers }]) => {
+    const known = current[channel]
+    return (
+      known !== undefined &&
+      (address === null || known.address === address) &&
+      known.approvers.length === approvers.length &&
+      known.approvers.every((id) => approvers.includes(id))
+    )
+  })
+}
+
+/** What is asked for, over what is there. What is not mentioned stays, as in `agrees`. */
+export function merge(current: Reviewers, wanted: Reviewers): Reviewers {
+  const merged = Object.entries(wanted).map(([channel, { address, approvers }]) => {
+    return [channel, { address: address ?? current[channel]?.address ?? null, approvers }] as const
+  })
+  return { ...current, ...Object.fromEntries(merged) }
+}
+
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject
 export interface JsonObject {
   readonly [key: string]: Json
@@ -153,13 +177,22 @@ function read(question: Question, answer: Answer): Pick<Settlement, 'outcome' | 
   return { outcome: OUTCOMES[effect], response }
 }
 
-/** Whether a settled request is what this command would have made of it. */
-export function isRepeat(request: HitlRequest, command: Command): boolean {
-  const { state } = request
-  if (state.status === 'pending') return false
-  const { outcome, response, comment } = settle(
-    { ...request, state: { ...state, status: 'pending' } },
-    command,
-  )
-  return state.outcome === outcome && state.response === response && state.comment === comment
+/** Whether a settled request is what this command made of it, when the same principal gave both. */
+export function isRepeat({ question, state }: HitlRequest, command: Command): boolean {
+  switch (command.type) {
+    case 'decide': {
+      const { option, response, comment = null } = command.answer
+      return (
+        state.status === 'decided' &&
+        state.response === (question.options.length > 0 ? option : response) &&
+        state.comment === comment
+      )
+    }
+    case 'cancel':
+      return state.status === 'canceled'
+    case 'expire':
+      return state.status === 'expired'
+    default:
+      return command satisfies never
+  }
 }

@@ -1,7 +1,7 @@
 import { type Cursor, type Event, isTerminal } from './event.ts'
 import type { EventLog, Position, Target } from './ports.ts'
 
-/** How much is read from the log at once. A reader gets time to take one page before the next. */
+/** How much is read from the log at once. */
 const PAGE = 100
 
 export type EndReason =
@@ -15,7 +15,7 @@ export interface Reader {
   /** Called once, before any event. The subscription may be ended from here on, at any time. */
   started(position: Position, subscription: Subscription): void
   event(event: Event): void
-  /** Resolves when what was given has been taken; replay waits for it between pages. */
+  /** Resolves when most of what was given has been taken; replay waits for it after each event. */
   drained(): Promise<void>
   /** Called once, and last. */
   ended(reason: EndReason): void
@@ -23,7 +23,7 @@ export interface Reader {
 
 export interface SubscriptionOwner {
   left(subscription: Subscription): void
-  failed(subscription: Subscription, error: unknown): void
+  failed(error: unknown): void
 }
 
 /**
@@ -112,11 +112,10 @@ export class Subscription {
     try {
       while (this.#mode === 'replaying') {
         if (await this.#readPage()) this.#goLive()
-        else await this.#reader.drained()
       }
     } catch (error) {
       this.#goLive()
-      this.#owner.failed(this, error)
+      this.#owner.failed(error)
     }
   }
 
@@ -124,7 +123,11 @@ export class Subscription {
   async #readPage(): Promise<boolean> {
     this.#dirty = false
     const page = await this.#log.read(this.target, this.#cursor.seq, PAGE)
-    for (const event of page.events) this.#give(event)
+    for (const event of page.events) {
+      this.#give(event)
+      // A page may be larger than what a reader may have waiting.
+      await this.#reader.drained()
+    }
     if (page.seq > this.#cursor.seq) this.#cursor = { ...this.#cursor, seq: page.seq }
     return page.complete && !this.#dirty
   }

@@ -16,7 +16,13 @@ export interface ServerOptions {
   readonly logger: FastifyBaseLogger
   readonly auth: Authenticator
   readonly trustProxy: string | false
+  readonly allowedOrigins: readonly string[]
+  /** While it stops, the server takes no new work. */
+  readonly isDraining: () => boolean
 }
+
+/** Open also while it stops: whoever watches must see it. */
+const ALWAYS_OPEN: readonly string[] = ['/health', '/livez', '/readyz', '/metrics']
 
 /** What Fastify itself refuses. */
 const FASTIFY_ERRORS: Readonly<Record<string, () => LoopgateError>> = {
@@ -28,7 +34,8 @@ const FASTIFY_ERRORS: Readonly<Record<string, () => LoopgateError>> = {
 }
 
 /** The Fastify instance that all parts share: limits, JSON alone, the door, and problem errors. */
-export function createServer({ logger, auth, trustProxy }: ServerOptions): FastifyInstance {
+export function createServer(options: ServerOptions): FastifyInstance {
+  const { logger, auth, trustProxy, isDraining } = options
   const http = fastify({
     loggerInstance: logger,
     // One line a request would be the log; what matters is logged where it happens.
@@ -38,6 +45,12 @@ export function createServer({ logger, auth, trustProxy }: ServerOptions): Fasti
     // A client that sends its request a byte at a time is cut off. Answers may take as long as they do.
     requestTimeout: 30_000,
     forceCloseConnections: 'idle',
+    // Ours, below, says what our errors say.
+    return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => {
+      auth.admit({ headers: request.headers, remoteAddress: request.socket.remoteAddress })
+      sendProblem(error, request, reply)
+    },
     routerOptions: { maxParamLength: 400 },
   })
   acceptJsonAlone(http)
@@ -48,7 +61,8 @@ export function createServer({ logger, auth, trustProxy }: ServerOptions): Fasti
       'cache-control': 'no-store',
     })
     auth.admit({ headers: request.headers, remoteAddress: request.socket.remoteAddress })
-    done()
+    if (isDraining() && !ALWAYS_OPEN.includes(path(request))) throw stopping()
+    if (allowCrossOrigin(request, reply, options.allowedOrigins)) done()
   })
   http.setErrorHandler(sendProblem)
   http.setNotFoundHandler((request, reply) =>
@@ -59,6 +73,38 @@ export function createServer({ logger, auth, trustProxy }: ServerOptions): Fasti
     ),
   )
   return http
+}
+
+const stopping = () =>
+  new LoopgateError('UNAVAILABLE', 'the server is stopping', { retryAfterSeconds: 1 })
+
+/**
+ * Lets the pages of ALLOWED_ORIGINS read our answers (Fetch standard, CORS protocol). False when
+ * the request was a preflight, which is answered.
+ */
+function allowCrossOrigin(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  allowed: readonly string[],
+): boolean {
+  const { origin } = request.headers
+  if (origin === undefined || !allowed.includes(origin)) return true
+  reply.headers({
+    'access-control-allow-origin': origin,
+    'access-control-expose-headers': 'idempotent-replayed, preference-applied, retry-after',
+    vary: 'origin',
+  })
+  if (request.method !== 'OPTIONS') return true
+  reply
+    .headers({
+      'access-control-allow-methods': 'GET, POST, DELETE',
+      'access-control-allow-headers':
+        'authorization, content-type, idempotency-key, last-event-id, prefer, x-api-key',
+      'access-control-max-age': '600',
+    })
+    .code(204)
+    .send()
+  return false
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream'
 export class Upgrades {
   readonly #server: Server
   readonly #claimed: string[] = []
+  readonly #sockets = new Set<Duplex>()
   /** Emits `upgrade` for every path that nobody claimed; nothing else of a server is there. */
   readonly others: Server
 
@@ -14,9 +15,16 @@ export class Upgrades {
     const others = new EventEmitter()
     this.others = others as Server
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#sockets.add(socket)
+      socket.once('close', () => this.#sockets.delete(socket))
       if (this.#claimed.some((prefix) => request.url?.startsWith(prefix))) return
       others.emit('upgrade', request, socket, head)
     })
+  }
+
+  /** Cuts what is left of them: closing an HTTP server does not touch upgraded connections. */
+  destroyAll(): void {
+    for (const socket of this.#sockets) socket.destroy()
   }
 
   claim(prefix: string): Server {

@@ -38,7 +38,7 @@ export function frameIdOf(value: unknown): string | number | undefined {
   return frameId.safeParse(value.id).data
 }
 
-/** Socket.IO's `subscribe` and `cancel`. */
+/** Socket.IO's `subscribe` and `unsubscribe`. */
 export const subscribeBody = z.object({ ...targetFields, since: since.optional() })
 
 /** A body that came on a socket is as large as one over HTTP may be. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import * as z from 'zod'
-import { readLabel, settleEffects } from '../core/approval.ts'
+import { type PlainOption, readLabel, settleEffects } from '../core/approval.ts'
 import { invalid } from '../core/errors.ts'
 import type { Registration } from '../core/hub.ts'
 import type { Submission } from '../core/ports.ts'
@@ -57,11 +57,21 @@ export function parseRegistration(body: unknown): Registration {
 
 const label = text(100)
 
-/** A label alone, or with its effect. */
-const option = z.preprocess(
-  (value) => (typeof value === 'string' ? { label: value } : value),
-  z.object({ label, effect: z.enum(['approve', 'reject', 'other']).optional() }),
-)
+const labelWithEffect = z.object({
+  label,
+  effect: z.enum(['approve', 'reject', 'other']).optional(),
+})
+
+/** A label alone, or with its effect. What is wrong is named by its own place in what was sent. */
+const option = z.unknown().transform((value, context): PlainOption => {
+  const isAlone = typeof value === 'string'
+  const result = labelWithEffect.safeParse(isAlone ? { label: value } : value)
+  if (result.success) return result.data
+  for (const { path, message } of result.error.issues) {
+    context.addIssue({ code: 'custom', path: isAlone ? [] : [...path], message })
+  }
+  return z.NEVER
+})
 
 const options = z
   .array(option)

@@ -51,13 +51,13 @@ export function toEnvelope(event: Event): Envelope {
   }
 }
 
-const serialized = new WeakMap<Event, string>()
+const serialized = new WeakMap<Event, Buffer>()
 
-/** The envelope as JSON on one line, made once for all of an event's readers. */
-export function envelopeJson(event: Event): string {
+/** The envelope as JSON on one line, in UTF-8, made once for all of an event's readers. */
+export function envelopeJson(event: Event): Buffer {
   const known = serialized.get(event)
   if (known !== undefined) return known
-  const json = JSON.stringify(toEnvelope(event))
+  const json = Buffer.from(JSON.stringify(toEnvelope(event)))
   serialized.set(event, json)
   return json
 }

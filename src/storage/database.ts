@@ -43,6 +43,8 @@ function openPostgres(url: string): Database {
     types,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
+    // The server's own limit does not reach us over a network that is gone.
+    query_timeout: STATEMENT_TIMEOUT_MS + 2_000,
     application_name: 'loopgate',
     keepAlive: true,
   })

@@ -10,7 +10,14 @@ import type {
   Session,
 } from '../core/ports.ts'
 import type { Delivery, HitlRequest } from '../core/request.ts'
-import { toRequest, toSession, toStoredRequest } from './rows.ts'
+import {
+  isUuid,
+  REQUEST_COLUMNS,
+  SESSION_COLUMNS,
+  toRequest,
+  toSession,
+  toStoredRequest,
+} from './rows.ts'
 import type { Tables } from './schema.ts'
 import { transition } from './transition.ts'
 
@@ -50,28 +57,27 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
     ]
   }
 
-  async delivered(card: Card, request: HitlRequest): Promise<Event | undefined> {
-    await this.adopt(card)
-    await this.#db
-      .updateTable('deliveries')
-      .set({ status: 'delivered', error: null })
-      .where('request_id', '=', card.requestId)
-      .where('channel', '=', card.channel)
-      .execute()
-    return this.#say(request, 'request.delivered', {
-      channel: card.channel,
-      status: 'delivered',
+  delivered(card: Card, request: HitlRequest): Promise<Event | undefined> {
+    const { requestId, channel } = card
+    return this.#db.transaction().execute(async (trx) => {
+      // First, because it takes the request's lock.
+      const event = await this.#say(trx, request, 'request.delivered', {
+        channel,
+        status: 'delivered',
+      })
+      await insertCard(trx, card)
+      await conclude(trx, requestId, channel, { status: 'delivered', error: null })
+      return event
     })
   }
 
-  async undelivered({ request, channel }: OwedAsk, error: string): Promise<Event | undefined> {
-    await this.#db
-      .updateTable('deliveries')
-      .set({ status: 'failed', error })
-      .where('request_id', '=', request.question.id)
-      .where('channel', '=', channel)
-      .execute()
-    return this.#say(request, 'request.undelivered', { channel, status: 'failed', error })
+  undelivered({ request, channel }: OwedAsk, error: string): Promise<Event | undefined> {
+    return this.#db.transaction().execute(async (trx) => {
+      const news: Delivery = { channel, status: 'failed', error }
+      const event = await this.#say(trx, request, 'request.undelivered', news)
+      await conclude(trx, request.question.id, channel, { status: 'failed', error })
+      return event
+    })
   }
 
   async closed({ channel, address, message }: Card): Promise<void> {
@@ -106,6 +112,7 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
   }
 
   async find(card: Card): Promise<FoundCard | undefined> {
+    if (!isUuid(card.requestId)) return undefined
     const row = await this.#db
       .selectFrom('requests')
       .innerJoin('sessions', (join) =>
@@ -119,7 +126,7 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
           .on('cards.address', '=', card.address)
           .on('cards.message', '=', card.message),
       )
-      .selectAll('requests')
+      .select(REQUEST_COLUMNS)
       .select(['sessions.reviewers as reviewers_now', 'cards.request_id as card_of'])
       .where('requests.id', '=', card.requestId)
       .executeTakeFirst()
@@ -143,18 +150,14 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
     return row?.request_id
   }
 
-  async adopt({ channel, address, message, requestId }: Card): Promise<void> {
-    await this.#db
-      .insertInto('cards')
-      .values({ channel, address, message, request_id: requestId })
-      .onConflict((conflict) => conflict.columns(['channel', 'address', 'message']).doNothing())
-      .execute()
+  adopt(card: Card): Promise<void> {
+    return insertCard(this.#db, card)
   }
 
   async open(channel: string, address: string, limit: number): Promise<HitlRequest[]> {
     const rows = await this.#db
       .selectFrom('requests')
-      .selectAll()
+      .select(REQUEST_COLUMNS)
       .where('status', '=', 'pending')
       .where(sql`reviewers -> ${channel} ->> 'address'`, '=', address)
       .orderBy('created_at')
@@ -166,7 +169,7 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
   async sessions(channel: string, address: string, limit: number): Promise<Session[]> {
     const rows = await this.#db
       .selectFrom('sessions')
-      .selectAll()
+      .select(SESSION_COLUMNS)
       .where(sql`reviewers -> ${channel} ->> 'address'`, '=', address)
       .orderBy('created_at', 'desc')
       .limit(limit)
@@ -175,9 +178,14 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
   }
 
   /** Writes the event, unless it is settled or was said before. */
-  #say(request: HitlRequest, type: EventType, news: Delivery): Promise<Event | undefined> {
+  #say(
+    trx: Kysely<Tables>,
+    request: HitlRequest,
+    type: EventType,
+    news: Delivery,
+  ): Promise<Event | undefined> {
     const entry = JSON.stringify(news)
-    return transition(this.#db, this.#boot, request, {
+    return transition(trx, this.#boot, request, {
       type,
       guard: sql`NOT delivery @> jsonb_build_array(${entry}::jsonb)`,
       set: sql`delivery = (
@@ -240,7 +248,36 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
 
   async #requests(ids: readonly string[]): Promise<Map<string, HitlRequest>> {
     if (ids.length === 0) return new Map()
-    const rows = await this.#db.selectFrom('requests').selectAll().where('id', 'in', ids).execute()
+    const rows = await this.#db
+      .selectFrom('requests')
+      .select(REQUEST_COLUMNS)
+      .where('id', 'in', ids)
+      .execute()
     return new Map(rows.map((row) => [row.id, toRequest(row)]))
   }
+}
+
+async function insertCard(
+  db: Kysely<Tables>,
+  { channel, address, message, requestId }: Card,
+): Promise<void> {
+  await db
+    .insertInto('cards')
+    .values({ channel, address, message, request_id: requestId })
+    .onConflict((conflict) => conflict.columns(['channel', 'address', 'message']).doNothing())
+    .execute()
+}
+
+async function conclude(
+  db: Kysely<Tables>,
+  requestId: string,
+  channel: string,
+  change: { status: Delivery['status']; error: string | null },
+): Promise<void> {
+  await db
+    .updateTable('deliveries')
+    .set(change)
+    .where('request_id', '=', requestId)
+    .where('channel', '=', channel)
+    .execute()
 }

@@ -37,6 +37,8 @@ export class PgEventLog implements EventLog {
 
   async read(target: Target, seq: number, limit: number): Promise<Page> {
     const { tenant, sessionId, requestId } = target
+    // Looked at before the rows: what is in the log by then is among them, or is not the reader's.
+    const head = requestId === undefined ? seq : (await this.#place(target, undefined)).seq
     const rows = await this.#db
       .selectFrom('events')
       .innerJoin('requests', 'requests.id', 'events.request_id')
@@ -48,22 +50,13 @@ export class PgEventLog implements EventLog {
       )
       .select(['events.seq', 'events.epoch', 'events.type as event_type', 'at', 'state'])
       .select(QUESTION_COLUMNS)
-      // In the same statement, and therefore as of the same moment.
-      .select((from) =>
-        from
-          .selectFrom('sessions')
-          .select('sessions.seq')
-          .where('sessions.tenant', '=', tenant)
-          .where('sessions.id', '=', sessionId)
-          .as('head'),
-      )
       .orderBy('events.seq')
       .limit(limit)
       .execute()
     const events = rows.map((row) => toEvent({ ...row, type: row.event_type }, toQuestion(row)))
     const complete = rows.length < limit
-    const last = rows.at(-1)
-    return { events, seq: (complete ? last?.head : last?.seq) ?? seq, complete }
+    const last = rows.at(-1)?.seq ?? seq
+    return { events, seq: complete ? Math.max(head, last) : last, complete }
   }
 
   async ahead(

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { InvitationStore, Session } from '../core/ports.ts'
 import type { Audience } from '../core/request.ts'
-import { toSession } from './rows.ts'
+import { SESSION_COLUMNS, toSession } from './rows.ts'
 import type { Tables } from './schema.ts'
 
 export class PgInvitationStore implements InvitationStore {
@@ -19,6 +19,12 @@ export class PgInvitationStore implements InvitationStore {
     ttlSeconds: number,
   ): Promise<string> {
     const code = randomBytes(16).toString('base64url')
+    await this.#db
+      .deleteFrom('invitations')
+      .where('tenant', '=', tenant)
+      .where('session_id', '=', sessionId)
+      .where('expires_at', '<', sql<Date>`clock_timestamp()`)
+      .execute()
     await this.#db
       .insertInto('invitations')
       .values({
@@ -37,7 +43,7 @@ export class PgInvitationStore implements InvitationStore {
     return this.#db.transaction().execute(async (trx) => {
       const invitation = await trx
         .selectFrom('invitations')
-        .selectAll()
+        .select(['tenant', 'session_id', 'code_digest', 'accepted_by'])
         .where('code_digest', '=', digest(code))
         .where('channel', '=', channel)
         .where('expires_at', '>', sql<Date>`clock_timestamp()`)
@@ -57,7 +63,7 @@ export class PgInvitationStore implements InvitationStore {
         .execute()
       const session = await trx
         .selectFrom('sessions')
-        .selectAll()
+        .select(SESSION_COLUMNS)
         .where('tenant', '=', tenant)
         .where('id', '=', sessionId)
         .forUpdate()
@@ -78,7 +84,7 @@ export class PgInvitationStore implements InvitationStore {
         .set({ reviewers: JSON.stringify({ ...session.reviewers, [channel]: joined }) })
         .where('tenant', '=', tenant)
         .where('id', '=', sessionId)
-        .returningAll()
+        .returning(SESSION_COLUMNS)
         .executeTakeFirstOrThrow()
       return toSession(row)
     })

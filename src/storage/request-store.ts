@@ -10,7 +10,7 @@ import type {
   Submitted,
 } from '../core/ports.ts'
 import type { Delivery, HitlRequest, Reviewers, Settlement } from '../core/request.ts'
-import { toRequest, toStoredRequest } from './rows.ts'
+import { isUuid, REQUEST_COLUMNS, toRequest, toStoredRequest } from './rows.ts'
 import type { Tables } from './schema.ts'
 import { append, transition } from './transition.ts'
 
@@ -19,8 +19,6 @@ const SETTLED: Readonly<Record<Settlement['status'], EventType>> = {
   expired: 'request.expired',
   canceled: 'request.canceled',
 }
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 type Plan = (reviewers: Reviewers) => readonly PlannedDelivery[]
 
@@ -54,7 +52,8 @@ export class PgRequestStore implements RequestStore {
     whileReviewers?: Reviewers,
   ): Promise<Event | undefined> {
     const { status, outcome, response, comment, decidedBy } = settlement
-    const isOver = sql`expires_at <= clock_timestamp()`
+    // The time at which the command reached the database: waiting for a lock makes no answer late.
+    const isOver = sql`expires_at <= statement_timestamp()`
     const guards = { expired: isOver, decided: sql`NOT ${isOver}`, canceled: sql`NOT ${isOver}` }
     return transition(this.#db, this.#boot, request, {
       type: SETTLED[status],
@@ -62,16 +61,15 @@ export class PgRequestStore implements RequestStore {
       whileReviewers,
       set: sql`status = ${status}, outcome = ${outcome}, response = ${response},
         comment = ${comment}, decided_by = ${decidedBy && JSON.stringify(decidedBy)}::jsonb,
-        settled_by = ${settledBy}, settled_at = clock_timestamp()`,
+        settled_by = ${settledBy}, settled_at = statement_timestamp()`,
     })
   }
 
   async find(tenant: string, id: string): Promise<StoredRequest | undefined> {
-    // PostgreSQL would call other text an error; to the caller it is an id that nothing has.
-    if (!UUID.test(id)) return undefined
+    if (!isUuid(id)) return undefined
     const row = await this.#db
       .selectFrom('requests')
-      .selectAll()
+      .select(REQUEST_COLUMNS)
       .where('id', '=', id)
       .where('tenant', '=', tenant)
       .executeTakeFirst()
@@ -81,7 +79,7 @@ export class PgRequestStore implements RequestStore {
   async listPending(tenant: string, sessionId?: string): Promise<HitlRequest[]> {
     const rows = await this.#db
       .selectFrom('requests')
-      .selectAll()
+      .select(REQUEST_COLUMNS)
       .where('tenant', '=', tenant)
       .where('status', '=', 'pending')
       .$if(sessionId !== undefined, (query) => query.where('session_id', '=', sessionId ?? ''))
@@ -94,7 +92,7 @@ export class PgRequestStore implements RequestStore {
   async nextToExpire(limit: number): Promise<{ request: HitlRequest; dueInMs: number }[]> {
     const rows = await this.#db
       .selectFrom('requests')
-      .selectAll()
+      .select(REQUEST_COLUMNS)
       .select(
         sql<number>`ceil(extract(epoch FROM expires_at - clock_timestamp()) * 1000)::float8`.as(
           'due_in_ms',
@@ -169,7 +167,7 @@ export class PgRequestStore implements RequestStore {
       .from('place')
       .set((place) => ({ seq: place.ref('place.seq') }))
       .where('requests.id', '=', question.id)
-      .returningAll('requests')
+      .returning(REQUEST_COLUMNS)
       .executeTakeFirstOrThrow()
     return toRequest(row)
   }
@@ -194,7 +192,7 @@ async function replay(
   if (!idempotency) return undefined
   const row = await db
     .selectFrom('requests')
-    .selectAll()
+    .select([...REQUEST_COLUMNS, 'body_digest'])
     .where('tenant', '=', tenant)
     .where('idempotency_key', '=', idempotency.key)
     .executeTakeFirst()
@@ -253,7 +251,7 @@ function insertRequest(
       seq: place.seq,
       epoch: place.epoch,
     })
-    .returningAll()
+    .returning(REQUEST_COLUMNS)
     .executeTakeFirstOrThrow()
 }
 

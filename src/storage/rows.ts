@@ -6,8 +6,14 @@ import type { EventTable, RequestTable, SessionTable, StoredState } from './sche
 
 /** Rows to core types, here and nowhere else. */
 
-export type SessionRow = Selectable<SessionTable>
-export type RequestRow = Selectable<RequestTable>
+export type SessionRow = Pick<
+  Selectable<SessionTable>,
+  'tenant' | 'id' | 'client_id' | 'reviewers' | 'active' | 'created_at' | 'webhook_secret'
+>
+export type RequestRow = Omit<
+  Selectable<RequestTable>,
+  'idempotency_key' | 'body_digest' | 'approval_ttl_seconds' | 'created_seq'
+>
 
 export function toSession(row: SessionRow): Session {
   return {
@@ -20,6 +26,24 @@ export function toSession(row: SessionRow): Session {
     webhookSecret: row.webhook_secret,
   }
 }
+
+/**
+ * Columns are named, never `*`: a prepared statement fails when a migration of a newer release adds
+ * one to its result.
+ */
+export const SESSION_COLUMNS = [
+  'sessions.tenant',
+  'sessions.id',
+  'sessions.client_id',
+  'sessions.reviewers',
+  'sessions.active',
+  'sessions.created_at',
+  'sessions.webhook_secret',
+] as const
+
+/** PostgreSQL calls other text in a uuid's place an error; to a caller it is an id of nothing. */
+export const isUuid = (text: string): boolean =>
+  /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(text)
 
 /** The columns of a Question, for a query that needs no more of a request. */
 export const QUESTION_COLUMNS = [
@@ -34,6 +58,20 @@ export const QUESTION_COLUMNS = [
   'requests.reviewers',
   'requests.created_at',
   'requests.expires_at',
+] as const
+
+export const REQUEST_COLUMNS = [
+  ...QUESTION_COLUMNS,
+  'requests.status',
+  'requests.outcome',
+  'requests.response',
+  'requests.comment',
+  'requests.decided_by',
+  'requests.settled_by',
+  'requests.settled_at',
+  'requests.delivery',
+  'requests.seq',
+  'requests.epoch',
 ] as const
 
 export function toQuestion(

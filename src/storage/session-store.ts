@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Kysely } from 'kysely'
 import type { NewSession, Session, SessionStore } from '../core/ports.ts'
 import type { Reviewers } from '../core/request.ts'
-import { toSession } from './rows.ts'
+import { SESSION_COLUMNS, toSession } from './rows.ts'
 import type { Tables } from './schema.ts'
 
 export class PgSessionStore implements SessionStore {
@@ -41,7 +41,7 @@ export class PgSessionStore implements SessionStore {
   async find(tenant: string, id: string): Promise<Session | undefined> {
     const row = await this.#db
       .selectFrom('sessions')
-      .selectAll()
+      .select(SESSION_COLUMNS)
       .where('tenant', '=', tenant)
       .where('id', '=', id)
       .executeTakeFirst()
@@ -66,7 +66,7 @@ export class PgSessionStore implements SessionStore {
       .set(change)
       .where('tenant', '=', tenant)
       .where('id', '=', id)
-      .returningAll()
+      .returning(SESSION_COLUMNS)
       .executeTakeFirst()
     return row && toSession(row)
   }

@@ -7,12 +7,13 @@ import { LoopgateError } from '../core/errors.ts'
 const PASSING: readonly string[] = [
   ...['08', '53', '57P', '57014', '40001', '40P01', '55P03', '25006'],
   ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH'],
+  ...['ENETUNREACH', 'ENETDOWN', 'EHOSTDOWN'],
   ...['ENOSPC', 'EMFILE'],
 ]
 
 /** pg has no codes for these. */
 const MESSAGES =
-  /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|Cannot use a pool after/
+  /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable|Query read timeout|Cannot use a pool after/
 
 export function isUnavailable(error: unknown): boolean {
   if (!(error instanceof Error)) return false

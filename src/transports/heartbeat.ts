@@ -24,13 +24,13 @@ export class Heartbeats {
     this.#slots = Array.from({ length: periodSeconds }, () => new Set())
     this.#graceSeconds = graceSeconds
     this.#clock = clock
-    this.#tick()
   }
 
   /** Returns what takes the connection off again. */
   add(connection: Beating): () => void {
     const slot = this.#slots[this.#at]
     slot?.add(connection)
+    this.#tick()
     return () => slot?.delete(connection)
   }
 
@@ -38,14 +38,16 @@ export class Heartbeats {
     this.#cancel?.()
   }
 
+  /** Turns while there is anybody on it. */
   #tick(): void {
-    this.#cancel = this.#clock.after(TICK_MS, () => {
+    this.#cancel ??= this.#clock.after(TICK_MS, () => {
+      this.#cancel = undefined
       const { length } = this.#slots
       this.#at = (this.#at + 1) % length
       for (const connection of this.#slots[this.#at] ?? []) connection.beat()
       const answered = (this.#at + length - this.#graceSeconds) % length
       for (const connection of this.#slots[answered] ?? []) connection.expect?.()
-      this.#tick()
+      if (this.#slots.some(({ size }) => size > 0)) this.#tick()
     })
   }
 }

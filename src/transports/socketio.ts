@@ -1,20 +1,25 @@
 import type { IncomingMessage } from 'node:http'
 import { Server, type Socket } from 'socket.io'
+import { LoopgateError } from '../core/errors.ts'
 import { type Event, formatCursor } from '../core/event.ts'
 import type { Principal } from '../core/principal.ts'
 import type { EndReason } from '../core/subscription.ts'
 import { CLOSE, type Close } from '../protocol/close-codes.ts'
 import { parse } from '../protocol/fields.ts'
 import { checkSize, subscribeBody } from '../protocol/frames.ts'
+import { checkJson } from '../protocol/json.ts'
 import { toErrorBody, toLoopgateError } from '../protocol/problem.ts'
 import { parseSubmission, requestBody } from '../protocol/requests.ts'
 import { envelopeJson, toEnvelope, toView } from '../protocol/view.ts'
 import { type Backlogged, Backlogs, FULL_BYTES } from './backlog.ts'
+import { CLOSE_MS, retryAfterMs } from './closing.ts'
 import { type Names, type Peer, SubscriptionSet } from './subscription-set.ts'
 import type { Transport, TransportContext, TransportDefinition } from './transport.ts'
 
 const PREFIX = '/socket.io/'
 const MAX_PACKET_BYTES = 1024 * 1024
+/** Packets of one socket in work at once. Beyond, they are refused: reading can not be held up here. */
+const MAX_IN_WORK = 64
 
 type Acknowledge = (answer: object) => void
 type Handler = (body: unknown, acknowledge: Acknowledge) => Promise<void>
@@ -39,6 +44,7 @@ export const socketio: TransportDefinition = {
       maxHttpBufferSize: MAX_PACKET_BYTES,
       // `cors` says nothing about WebSocket: the Origin is checked here, for every transport.
       allowRequest: (request, decide) => decide(...admit(context, request)),
+      cors: { origin: [...context.allowedOrigins] },
     })
     io.use((socket, next) => {
       const { headers } = socket.request
@@ -69,7 +75,7 @@ export const socketio: TransportDefinition = {
       name: 'socketio',
       close: async () => {
         shared.backlogs.stop()
-        for (const socket of io.of('/').sockets.values()) disconnect(socket, CLOSE.restart)
+        for (const socket of io.of('/').sockets.values()) disconnect(context, socket, CLOSE.restart)
         io.engine.close()
       },
     }
@@ -77,6 +83,7 @@ export const socketio: TransportDefinition = {
 }
 
 function admit(context: TransportContext, request: IncomingMessage): [string | null, boolean] {
+  if (context.draining.aborted) return ['the server is stopping', false]
   try {
     context.auth.admit({ headers: request.headers, remoteAddress: request.socket.remoteAddress })
     return [null, true]
@@ -89,10 +96,18 @@ function admit(context: TransportContext, request: IncomingMessage): [string | n
  * Says why, and closes the transport. After `socket.disconnect()` a client would not come back by
  * itself.
  */
-function disconnect(socket: Socket, { code, reason, reconnect }: Close): void {
-  const retry_after_ms = Math.floor(Math.random() * 1_000)
-  socket.emit('closing', { code, reason, reconnect, retry_after_ms })
-  socket.conn.close()
+function disconnect({ clock }: TransportContext, socket: Socket, close: Close): void {
+  const { code, reason, reconnect } = close
+  const { conn } = socket
+  socket.emit('closing', { code, reason, reconnect, retry_after_ms: retryAfterMs() })
+  conn.close()
+  // engine.io waits until everything is taken. Whoever takes nothing is cut; a client that polls
+  // has until its ping is over to come for the reason.
+  const cancel = clock.after(CLOSE_MS, () => {
+    const { transport } = conn as unknown as EngineSocket
+    transport.socket?.terminate()
+  })
+  conn.once('close', cancel)
 }
 
 class Connection implements Peer, Backlogged {
@@ -100,6 +115,7 @@ class Connection implements Peer, Backlogged {
   readonly #principal: Principal
   readonly #shared: Shared
   readonly #subscriptions: SubscriptionSet
+  #inWork = 0
 
   constructor(socket: Socket, principal: Principal, shared: Shared) {
     this.#socket = socket
@@ -111,7 +127,7 @@ class Connection implements Peer, Backlogged {
   open(): void {
     const { hub, connections, defaults } = this.#shared.context
     connections('socketio', 1)
-    dropHandshake(this.#socket)
+    slimHandshake(this.#socket)
     this.#on('subscribe', async (body, acknowledge) => {
       const { since, ...names } = parse(subscribeBody, body)
       await this.#subscriptions.add(names, since, ({ cursor, recovered }) =>
@@ -123,6 +139,7 @@ class Connection implements Peer, Backlogged {
       acknowledge({ ok: true })
     })
     this.#on('request', async (body, acknowledge) => {
+      checkJson(body)
       checkSize(body)
       const { request } = await hub.submit(this.#principal, parseSubmission(body, defaults))
       acknowledge({ ok: true, ...toView(request) })
@@ -158,12 +175,16 @@ class Connection implements Peer, Backlogged {
   drained(): Promise<void> {
     if (!this.isOpen || this.backlog() < FULL_BYTES) return Promise.resolve()
     const { conn } = this.#socket
+    // The transport's: engine.io's own drain says only that it has passed everything on.
+    const { transport } = conn
     return new Promise((resolve) => {
       const done = () => {
-        conn.off('drain', done).off('close', done)
+        transport.off('drain', done)
+        conn.off('upgrade', done).off('close', done)
         resolve()
       }
-      conn.on('drain', done).on('close', done)
+      transport.on('drain', done)
+      conn.on('upgrade', done).on('close', done)
     })
   }
 
@@ -171,12 +192,24 @@ class Connection implements Peer, Backlogged {
   backlog(): number {
     const { writeBuffer, transport } = this.#socket.conn as unknown as EngineSocket
     let bytes = transport.socket?.bufferedAmount ?? 0
-    for (const { data } of writeBuffer) bytes += data?.length ?? 0
+    for (const { data } of writeBuffer) bytes += Buffer.byteLength(data ?? '')
     return bytes
   }
 
   cut(): void {
-    disconnect(this.#socket, CLOSE.tooSlow)
+    disconnect(this.#shared.context, this.#socket, CLOSE.tooSlow)
+  }
+
+  async #run(handler: Handler, body: unknown, acknowledge: Acknowledge): Promise<void> {
+    if (this.#inWork >= MAX_IN_WORK) {
+      throw new LoopgateError('RATE_LIMITED', `at most ${MAX_IN_WORK} things at once on a socket`)
+    }
+    this.#inWork++
+    try {
+      await handler(body, acknowledge)
+    } finally {
+      this.#inWork--
+    }
   }
 
   /** Whatever a client sends is answered, if it asks for an answer, and never ends the process. */
@@ -185,7 +218,7 @@ class Connection implements Peer, Backlogged {
       const last = args.at(-1)
       const acknowledge = typeof last === 'function' ? (last as Acknowledge) : () => undefined
       const [body] = typeof last === 'function' ? args.slice(0, -1) : args
-      handler(body, acknowledge).catch((thrown: unknown) => {
+      this.#run(handler, body, acknowledge).catch((thrown: unknown) => {
         const error = toLoopgateError(thrown)
         if (error.code === 'INTERNAL') {
           const { logger } = this.#shared.context
@@ -199,9 +232,9 @@ class Connection implements Peer, Backlogged {
 
 /** What engine.io keeps to itself, and gives no other way to measure. */
 interface EngineSocket {
-  readonly writeBuffer: readonly { readonly data?: { readonly length: number } }[]
+  readonly writeBuffer: readonly { readonly data?: string }[]
   /** The WebSocket, when that is the transport. */
-  readonly transport: { readonly socket?: { readonly bufferedAmount: number } }
+  readonly transport: { readonly socket?: { readonly bufferedAmount: number; terminate(): void } }
 }
 
 const envelopes = new WeakMap<Event, object>()
@@ -214,7 +247,23 @@ function envelopeOf(event: Event): object {
   return envelope
 }
 
-/** engine.io keeps the request of the handshake for the connection's whole life: a kilobyte. */
-function dropHandshake(socket: Socket): void {
-  Object.assign(socket.conn, { request: null })
+/**
+ * engine.io keeps the request of the handshake for the connection's whole life: a kilobyte. What is
+ * left of it is what Socket.IO and the authenticator look at when the client joins once more.
+ */
+function slimHandshake({ conn }: Socket): void {
+  const { headers, url, socket } = conn.request
+  const names = ['host', 'origin', 'authorization', 'x-api-key', 'forwarded']
+  const kept = Object.entries(headers).filter(
+    ([name]) => names.includes(name) || name.startsWith('x-forwarded-'),
+  )
+  const { remoteAddress } = socket
+  const request = {
+    headers: Object.fromEntries(kept),
+    url,
+    socket: { remoteAddress },
+    connection: { remoteAddress },
+    _query: {},
+  }
+  Object.assign(conn, { request })
 }

@@ -40,7 +40,8 @@ export const sse: TransportDefinition = {
       connections,
     }
 
-    http.get('/hitl/stream', { onRequest: authenticate(auth) }, async (request, reply) => {
+    const options = { onRequest: authenticate(auth), exposeHeadRoute: false }
+    http.get('/hitl/stream', options, async (request, reply) => {
       const { since, last_event_id, lastEventId, ...named } = parse(streamQuery, request.query)
       const cursor = lastEventIdOf(request) ?? last_event_id ?? lastEventId ?? since
       const reader = new SseReader(reply, shared)
@@ -84,8 +85,8 @@ const frames = new WeakMap<Event, Buffer>()
 function frameOf(event: Event): Buffer {
   const known = frames.get(event)
   if (known) return known
-  const text = `event: ${event.type}\nid: ${formatCursor(event.cursor)}\ndata: ${envelopeJson(event)}\n\n`
-  const frame = Buffer.from(text)
+  const head = `event: ${event.type}\nid: ${formatCursor(event.cursor)}\ndata: `
+  const frame = Buffer.concat([Buffer.from(head), envelopeJson(event), Buffer.from('\n\n')])
   frames.set(event, frame)
   return frame
 }
@@ -154,6 +155,9 @@ class SseReader implements Reader, Beating, Backlogged {
       this.#gone()
       return
     }
+    for (const [name, value] of Object.entries(reply.getHeaders())) {
+      if (value !== undefined) raw.setHeader(name, value)
+    }
     raw.writeHead(200, HEADERS)
     forgetHeaders(raw)
     const { cursor, recovered } = this.#position
@@ -187,7 +191,7 @@ class SseReader implements Reader, Beating, Backlogged {
     const raw = this.#raw
     if (!raw || raw.destroyed || raw.writableEnded) return
     raw.write(frame)
-    this.#shared.backlogs.wrote(this, frame.length)
+    this.#shared.backlogs.wrote(this, Buffer.byteLength(frame))
   }
 
   #gone(): void {

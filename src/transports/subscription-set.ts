@@ -64,6 +64,7 @@ export class SubscriptionSet {
       throw error
     }
     if (!this.#peer.isOpen) reader.drop()
+    if (!reader.isStarted) throw invalid('', 'overtaken by a later subscribe or unsubscribe')
   }
 
   /** Ends a subscription and says so, also when there is none. */
@@ -94,6 +95,8 @@ class PeerReader implements Reader {
   #started: ((position: Position) => void) | undefined
   #subscription: Subscription | undefined
   #isDropped = false
+  /** Its place was told. */
+  isStarted = false
 
   constructor(peer: Peer, names: Names, started: (position: Position) => void, left: () => void) {
     this.#peer = peer
@@ -105,7 +108,10 @@ class PeerReader implements Reader {
   started(position: Position, subscription: Subscription): void {
     this.#subscription = subscription
     if (this.#isDropped) subscription.end('left')
-    else this.#started?.(position)
+    else {
+      this.isStarted = true
+      this.#started?.(position)
+    }
     this.#started = undefined
   }
 

@@ -27,6 +27,8 @@ export interface TransportContext {
     readonly others: Server
   }
   readonly defaults: { readonly timeoutSeconds: number }
+  /** Origins of browsers besides our own. */
+  readonly allowedOrigins: readonly string[]
   /** Aborted when the server begins to stop: whoever waits is answered. */
   readonly draining: AbortSignal
   /** A stream was opened (1) or is gone (-1). */

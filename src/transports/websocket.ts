@@ -1,6 +1,6 @@
 import websocketPlugin from '@fastify/websocket'
 import type { WebSocket } from 'ws'
-import { invalid } from '../core/errors.ts'
+import { invalid, LoopgateError } from '../core/errors.ts'
 import { type Event, formatCursor } from '../core/event.ts'
 import type { Principal } from '../core/principal.ts'
 import type { EndReason } from '../core/subscription.ts'
@@ -11,6 +11,7 @@ import { toErrorBody, toLoopgateError } from '../protocol/problem.ts'
 import { parseSubmission, streamQuery } from '../protocol/requests.ts'
 import { envelopeJson, toView } from '../protocol/view.ts'
 import { type Backlogged, Backlogs, FULL_BYTES } from './backlog.ts'
+import { CLOSE_MS, retryAfterMs } from './closing.ts'
 import { type Beating, Heartbeats } from './heartbeat.ts'
 import { type Names, type Peer, SubscriptionSet } from './subscription-set.ts'
 import {
@@ -27,8 +28,6 @@ const PONG_SECONDS = 8
 const MAX_FRAME_BYTES = 1024 * 1024
 /** Frames of one socket in work at once. Beyond, its socket is not read. */
 const MAX_IN_WORK = 16
-/** How long a closing handshake may take before the socket is cut. */
-const CLOSE_MS = 1_000
 
 interface Shared {
   readonly context: TransportContext
@@ -60,9 +59,16 @@ export const websocket: TransportDefinition = {
       preClose: (done) => done(),
     })
     http.register((scope, _options, registered) => {
-      scope.get('/ws', { websocket: true, onRequest: authenticate(auth) }, (socket, request) => {
-        const connection = new Connection(socket, principalOf(request), shared)
-        connection.open(request.query)
+      scope.route({
+        method: 'GET',
+        url: '/ws',
+        onRequest: authenticate(auth),
+        handler: () => {
+          throw new LoopgateError('NOT_FOUND', 'this is a WebSocket: connect with an upgrade')
+        },
+        wsHandler: (socket, request) => {
+          new Connection(socket, principalOf(request), shared).open(request.query)
+        },
       })
       registered()
     })
@@ -142,8 +148,10 @@ class Connection implements Peer, Beating, Backlogged {
   }
 
   beat(): void {
+    // Whoever has something waiting is watched by its backlog.
+    if (this.backlog() > 0) return
     this.#isAlive = false
-    if (this.backlog() === 0) this.#socket.ping()
+    this.#socket.ping()
   }
 
   expect(): void {
@@ -180,13 +188,13 @@ class Connection implements Peer, Beating, Backlogged {
     this.#write(JSON.stringify(frame))
   }
 
-  #write(text: string, written?: () => void): void {
+  #write(text: string | Buffer, written?: () => void): void {
     if (!this.isOpen) {
       written?.()
       return
     }
-    this.#socket.send(text, written)
-    this.#shared.backlogs.wrote(this, text.length)
+    this.#socket.send(text, { binary: false }, written)
+    this.#shared.backlogs.wrote(this, Buffer.byteLength(text))
   }
 
   #received(text: string, isBinary: boolean): void {
@@ -265,6 +273,3 @@ class Connection implements Peer, Beating, Backlogged {
     this.#subscriptions.clear()
   }
 }
-
-/** Spreads those who come back over a second. */
-const retryAfterMs = (): number => Math.floor(Math.random() * 1_000)

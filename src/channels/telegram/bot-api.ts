@@ -1,8 +1,8 @@
 import { Api, GrammyError, HttpError } from 'grammy'
 import { DeliveryError } from '../../core/ports.ts'
 
-/** A call that takes longer is stuck. Shorter than the lease of a card (core/delivery.ts). */
-const CALL_SECONDS = 15
+/** A call that takes longer is stuck. A card takes two, within its lease (core/delivery.ts). */
+const CALL_SECONDS = 10
 /** getUpdates holds the line (below) and needs time beyond that. */
 export const POLL_SECONDS = 30
 const POLL_CALL_SECONDS = POLL_SECONDS + 15

@@ -5,9 +5,11 @@ import type { References } from './references.ts'
 
 /** Bot API, sendMessage and editMessageText: UTF-16 units after entities. */
 const MAX_TEXT = 4_096
-/** Kept for the reviewer's facts and the metadata when a message is long. */
-const MIN_MESSAGE = 800
-const MAX_ANSWER = 600
+const MAX_ANSWER = 500
+const MAX_NAME = 400
+const CUT = '…'
+/** The line breaks between the parts of a card. */
+const BETWEEN = 10
 
 export interface Card {
   readonly text: string
@@ -46,6 +48,7 @@ export function openCard({ question }: HitlRequest, references: References, chat
   return compose(
     (card) => addTitle(card.add('❓ '), question),
     question,
+    '⚠️ This is not all of it: the whole text is in the file above.',
     (card) =>
       card
         .add(`${how}\n`, 'italic')
@@ -62,13 +65,15 @@ export function settledCard(request: HitlRequest, references: References, chat: 
       card.add(`${headline(state)}\n`, 'bold')
       const answer = state.response ?? ''
       if (answer !== '') {
-        card.add('Answer: ').add(`${head(visibleLine(answer), MAX_ANSWER)}\n`, 'bold')
+        card.add('Answer: ').add(`${cut(visibleLine(answer), MAX_ANSWER)}\n`, 'bold')
       }
-      if (state.comment !== null)
-        card.add(`Comment: ${head(visibleLine(state.comment), MAX_ANSWER)}\n`)
-      addTitle(card.add('\n'), question)
+      if (state.comment !== null) {
+        card.add(`Comment: ${cut(visibleLine(state.comment), MAX_ANSWER)}\n`)
+      }
+      return addTitle(card.add('\n'), question)
     },
     question,
+    '⚠️ This is not all of it.',
     (card) => card.add(references.line(question.id, chat), 'code'),
   )
 }
@@ -113,31 +118,40 @@ export function keyboard(
   }
 }
 
-function addTitle(card: TextBuilder, { clientId, sessionId }: Question): void {
-  card.add(visibleLine(clientId), 'bold').add(` asks · session ${visibleLine(sessionId)}\n`)
+/** Returns whether the names are all there. */
+function addTitle(card: TextBuilder, { clientId, sessionId }: Question): boolean {
+  const client = cut(visibleLine(clientId), MAX_NAME)
+  const session = cut(visibleLine(sessionId), MAX_NAME)
+  card.add(client, 'bold').add(` asks · session ${session}\n`)
+  return !client.endsWith(CUT) && !session.endsWith(CUT)
+}
+
+function cut(text: string, max: number): string {
+  return text.length <= max ? text : `${head(text, max - CUT.length)}${CUT}`
 }
 
 function compose(
-  addHeader: (card: TextBuilder) => void,
+  addHeader: (card: TextBuilder) => boolean,
   question: Question,
+  notice: string,
   addFooter: (card: TextBuilder) => void,
 ): Card {
   const footer = new TextBuilder()
   addFooter(footer)
   const card = new TextBuilder()
-  addHeader(card)
+  const isNamed = addHeader(card)
   const message = visible(question.message)
   const metadata = metadataLines(question.metadata)
-  const room = MAX_TEXT - card.text.length - footer.text.length - 200
-  const isWhole = message.length + metadata.length + 10 <= room
-  const messageRoom = Math.max(MIN_MESSAGE, room - metadata.length - 10)
-  const shownMessage = isWhole ? message : head(message, messageRoom)
-  const shownMetadata = isWhole ? metadata : head(metadata, room - shownMessage.length - 10)
+  const room = MAX_TEXT - card.text.length - footer.text.length - notice.length - BETWEEN
+  const isWhole = isNamed && message.length + metadata.length <= room
+  // A third is for the metadata, if it needs that much.
+  const messageRoom = Math.max(room - metadata.length, Math.floor((room * 2) / 3))
+  const shownMessage = head(message, messageRoom)
+  const shownMetadata = head(metadata, room - shownMessage.length)
   card.add('\n').add(shownMessage, message.length > 1_000 ? 'expandable_blockquote' : 'blockquote')
   card.add('\n\n')
   if (shownMetadata !== '') card.add(shownMetadata, 'blockquote').add('\n\n')
-  if (!isWhole)
-    card.add('⚠️ This is not all of it: the whole text is in the file above.\n\n', 'bold')
+  if (!isWhole) card.add(notice, 'bold').add('\n\n')
   const offset = card.text.length
   card.text += footer.text
   card.entities.push(...footer.entities.map((one) => ({ ...one, offset: one.offset + offset })))

@@ -9,7 +9,7 @@ import {
   type Session,
 } from '../../core/ports.ts'
 import type { Audience } from '../../core/request.ts'
-import { isDoneAnyway, toDeliveryError } from './bot-api.ts'
+import { isBadToken, isDoneAnyway, toDeliveryError } from './bot-api.ts'
 import { keyboard, openCard, settledCard } from './card.ts'
 import type { References } from './references.ts'
 import type { SentCards } from './sent-cards.ts'
@@ -18,6 +18,9 @@ import type { TelegramState } from './state.ts'
 const CHANNEL = 'telegram'
 /** How long an invitation waits for its reviewer. */
 const INVITATION_SECONDS = 600
+
+/** How soon a card is tried again that could not be edited because the token is bad. */
+const MENDED_MS = 30_000
 
 const PLAIN = { link_preview_options: { is_disabled: true } } as const
 
@@ -36,7 +39,6 @@ export class TelegramCourier implements Courier {
 
   constructor(parts: CourierParts) {
     this.#parts = parts
-    this.invite = this.invite.bind(this)
   }
 
   unreachable(audience: Audience | undefined): string | undefined {
@@ -83,7 +85,10 @@ export class TelegramCourier implements Courier {
       // Without reply_markup the buttons go (Bot API, editMessageText).
       await api.editMessageText(card.address, Number(card.message), text, { ...PLAIN, entities })
     } catch (error) {
-      if (!isDoneAnyway(error)) throw this.#translate(error)
+      if (isDoneAnyway(error)) return
+      const translated = this.#translate(error)
+      // A token can be mended, and the card must not keep its buttons for ever.
+      throw isBadToken(error) ? new DeliveryError(translated.message, MENDED_MS, error) : translated
     }
   }
 

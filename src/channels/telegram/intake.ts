@@ -1,4 +1,4 @@
-import { type Bot, BotError, type Context } from 'grammy'
+import { type Bot, BotError, type Context, type NextFunction } from 'grammy'
 import type { CallbackQuery, Message, Update, UserFromGetMe } from 'grammy/types'
 import { LoopgateError } from '../../core/errors.ts'
 import type { Hub } from '../../core/hub.ts'
@@ -48,7 +48,7 @@ export class TelegramIntake {
   readonly #parts: IntakeParts
   readonly #bot: Bot
   readonly #says: Says
-  /** Presses that were told that the database is away: their spinner is spent. */
+  /** Presses that were told that they are not saved yet: their spinner is spent. */
   readonly #told = new Set<string>()
 
   constructor(bot: Bot, parts: IntakeParts) {
@@ -56,7 +56,7 @@ export class TelegramIntake {
     this.#parts = parts
     this.#says = parts.says
     bot.on('callback_query', (context) => this.#pressed(context.callbackQuery))
-    bot.filter(isReplyToBot, (context) => this.#replied(context.message))
+    bot.filter(isReplyToBot, (context, next) => this.#replied(context.message, next))
     addCommands(bot, parts)
   }
 
@@ -66,6 +66,8 @@ export class TelegramIntake {
   }
 
   async handle(update: Update): Promise<void> {
+    // A webhook may bring updates before getMe was answered: they come again.
+    if (!this.#bot.isInited()) throw new LoopgateError('UNAVAILABLE', 'Telegram is not reached yet')
     try {
       await this.#bot.handleUpdate(update)
     } catch (error) {
@@ -89,10 +91,7 @@ export class TelegramIntake {
     if (isAway(error) && !this.#told.has(query.id)) {
       if (this.#told.size >= 1_000) this.#told.clear()
       this.#told.add(query.id)
-      this.#says.alert(
-        query.id,
-        'Not saved yet: the database is away. I keep trying; the card will show.',
-      )
+      this.#says.alert(query.id, 'Not saved yet, I keep trying; the card will show.')
     }
     return error
   }
@@ -157,10 +156,10 @@ export class TelegramIntake {
     }
   }
 
-  async #replied(message: Message): Promise<void> {
+  async #replied(message: Message, next: NextFunction): Promise<void> {
     const requestId = await this.#requestOf(message)
     const { from, text } = message
-    if (requestId === undefined || from === undefined) return
+    if (requestId === undefined || from === undefined) return next()
     const card = {
       requestId,
       channel: CHANNEL,

@@ -14,7 +14,7 @@ export class References {
     this.#key = key
   }
 
-  /** For a button: at most 64 bytes (Bot API, InlineKeyboardButton). This takes 43. */
+  /** For a button: at most 64 bytes (Bot API, InlineKeyboardButton). This takes 44 at the most. */
   button(requestId: string, option: number, chat: string): string {
     const id = Buffer.from(requestId.replaceAll('-', ''), 'hex').toString('base64url')
     return `1.${id}.${option}.${this.#mac(`button ${requestId} ${option} ${chat}`)}`
@@ -24,7 +24,10 @@ export class References {
   readButton(data: string, chat: string): { requestId: string; option: number } | undefined {
     const [, id = '', digits = '', mac = ''] =
       /^1\.([\w-]{22})\.(0|[1-9]\d?)\.([\w-]{16})$/.exec(data) ?? []
-    const requestId = toUuid(Buffer.from(id, 'base64url'))
+    const bytes = Buffer.from(id, 'base64url')
+    // The last character has bits to spare: other ones would decode to the same id.
+    if (bytes.toString('base64url') !== id) return undefined
+    const requestId = toUuid(bytes)
     const option = Number(digits)
     const expected = this.#mac(`button ${requestId} ${option} ${chat}`)
     return isEqual(mac, expected) ? { requestId, option } : undefined

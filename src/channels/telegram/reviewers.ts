@@ -1,6 +1,8 @@
 import type { Api } from 'grammy'
+import { LoopgateError } from '../../core/errors.ts'
 import type { Clock } from '../../core/ports.ts'
 import type { Audience } from '../../core/request.ts'
+import { toDeliveryError } from './bot-api.ts'
 
 /** How long a group's list of administrators is taken to hold. */
 const ADMINS_MS = 60_000
@@ -45,11 +47,25 @@ export class TelegramReviewers {
   async #adminsOf(chat: string): Promise<readonly string[]> {
     const known = this.#admins.get(chat)
     if (known && this.#clock.now() - known.at < ADMINS_MS) return known.ids
-    const members = await this.#api.getChatAdministrators(chat)
+    const members = await this.#lookUp(chat)
     const ids = members.filter(({ user }) => !user.is_bot).map(({ user }) => String(user.id))
     if (this.#admins.size >= MAX_GROUPS) this.#admins.clear()
     this.#admins.set(chat, { ids, at: this.#clock.now() })
     return ids
+  }
+
+  /** @throws {LoopgateError} UNAVAILABLE while Telegram can not say, FORBIDDEN when it will not. */
+  async #lookUp(chat: string) {
+    try {
+      return await this.#api.getChatAdministrators(chat)
+    } catch (error) {
+      if (toDeliveryError(error).retryAfterMs !== undefined) {
+        throw new LoopgateError('UNAVAILABLE', 'Telegram does not answer', { cause: error })
+      }
+      throw new LoopgateError('FORBIDDEN', 'I can not see who administers this group.', {
+        cause: error,
+      })
+    }
   }
 }
 

@@ -1,0 +1,22 @@
+import { describe } from 'vitest'
+import { cardContract } from './store-cards.suite.ts'
+import { deliveryContract } from './store-deliveries.suite.ts'
+import type { StoreKind } from './store-harness.ts'
+import { invitationContract } from './store-invitations.suite.ts'
+import { logContract } from './store-log.suite.ts'
+import { sessionContract } from './store-sessions.suite.ts'
+import { settleContract } from './store-settle.suite.ts'
+import { submitContract } from './store-submit.suite.ts'
+
+/** What the stores must do, on every database. */
+export function storeContract(kind: StoreKind): void {
+  describe(`the stores on ${kind.name}`, () => {
+    sessionContract(kind)
+    submitContract(kind)
+    settleContract(kind)
+    logContract(kind)
+    deliveryContract(kind)
+    cardContract(kind)
+    invitationContract(kind)
+  })
+}
