@@ -80,6 +80,7 @@ async function build(database: Database, config: Config, logger: Logger, version
   const tokens = new PersonTokens(config.jwtSecret ?? (await readSecret(database.db, 'jwt')))
   const auth = new HttpAuthenticator({ ...config, mode: config.auth, tokens })
   const draining = new AbortController()
+  const upgrades = new Upgrades()
   const http = createServer({
     // Fastify's own news (that it listens, say) is told in the facts.
     logger: logger.child({}, { level: quieter(logger.level) }),
@@ -87,7 +88,9 @@ async function build(database: Database, config: Config, logger: Logger, version
     trustProxy: config.trustProxy,
     allowedOrigins: config.allowedOrigins,
     isDraining: () => draining.signal.aborted,
+    isUpgrade: (request) => upgrades.takes(request),
   })
+  upgrades.attach(http.server)
   const core = buildCore(config, stores, metrics, logger)
   const { hub, deliveries } = core
   const address = () => addressOf(http, config.host)
@@ -102,7 +105,6 @@ async function build(database: Database, config: Config, logger: Logger, version
     issueToken: (person) => tokens.issue(person),
     deliver: (requestId) => deliveries.wake(requestId),
   })
-  const upgrades = new Upgrades(http.server)
   const built = buildTransports(config, { hub, http, auth, logger, metrics, upgrades, draining })
   addHealthRoutes(http, {
     ...{ version, auth, registry: metrics.registry },

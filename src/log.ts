@@ -11,7 +11,7 @@ const SECRETS = [
 ].flatMap((header) => [`headers["${header}"]`, `*.headers["${header}"]`])
 
 /** A bot token is part of the Bot API's URLs, and so of what network errors say. */
-const BOT_TOKEN = /\b\d{5,}:[\w-]{20,}/g
+const BOT_TOKEN = /\d{5,}(?::|%3A)[\w-]{20,}/gi
 
 /** JSON lines on standard error; for a person at a terminal, lines to read. */
 export function createLogger(level: string): Logger {

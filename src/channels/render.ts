@@ -6,8 +6,9 @@
 const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
 const EMOJI = /^\p{RGI_Emoji}$/v
 /** Control, format (bidi, zero-width, tags), and whatever else is drawn as nothing. */
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/u
-const EACH_HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/gu
+const HIDDEN =
+  /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800\u{13441}\u{13442}\u{1D159}]/u
+const EACH_HIDDEN = new RegExp(HIDDEN, 'gu')
 
 /** Longer runs of blanks are counted instead of shown: they push text out of sight. */
 const MAX_SPACES = 40

@@ -1,4 +1,4 @@
-import { CONSENTS, FILLERS, HEDGES, REFUSALS } from './words.ts'
+import { CONSENTS, FILLERS, HEDGES, NEGATIONS, REFUSALS } from './words.ts'
 
 /**
  * Which answers approve. Fails safe: what is not plainly a yes does not approve.
@@ -37,11 +37,14 @@ const refusals = phrasesOf(REFUSALS)
 const hedges = phrasesOf(HEDGES)
 const consents = phrasesOf(CONSENTS)
 const fillers = new Set(FILLERS)
+const negations = new Set(NEGATIONS)
 
 /** Before NFKC, which would make letters and digits of some (keycaps, Ⓜ️, ™️). */
 const EMOJI = /\p{RGI_Emoji}|\p{Extended_Pictographic}|[#*0-9]\u{FE0F}?\u{20E3}/gv
 /** Whatever is typed for one. NFKC makes a space and an accent of U+00B4. */
 const APOSTROPHES = /['’‘‛ʼʹ′´`＇՚]/gu
+/** Signs that say no beside words that say yes. */
+const REFUSING_SIGN = /[❌✖✗✘🚫⛔🛑👎¬≠]/u
 const NUMBER = /^\p{N}+$/u
 
 /**
@@ -87,7 +90,7 @@ export function readLabel(label: string): Reading {
     if (refusal > 0 && refusal >= hedge) return 'refusal'
     if (hedge > 0) return 'hedge'
   }
-  return consistsOf(words, consents) ? 'yes' : 'plain'
+  return consistsOf(words, consents) && !REFUSING_SIGN.test(label) ? 'yes' : 'plain'
 }
 
 /** Gives every option the effect that holds. */
@@ -98,13 +101,9 @@ export function settleEffects(options: readonly PlainOption[]): Option[] {
   const refusesOther = read.some((option) => option !== first && option.reading === 'refusal')
   const approving =
     undeclared.find((option) => option.reading === 'yes') ??
-    // A label without a single word ("❌") says nothing that could be an approval.
     undeclared.find(
       (option) =>
-        option === first &&
-        option.reading === 'plain' &&
-        refusesOther &&
-        wordsOf(option.label).length > 0,
+        option === first && option.reading === 'plain' && refusesOther && !isDoubtful(option.label),
     )
   return read.map((option) => {
     if (option.effect) return { label: option.label, effect: option.effect }
@@ -113,9 +112,18 @@ export function settleEffects(options: readonly PlainOption[]): Option[] {
   })
 }
 
+/** Whether a label can not approve by being the first: without a word, or turned around somewhere. */
+function isDoubtful(label: string): boolean {
+  const words = wordsOf(label)
+  return (
+    words.length === 0 || REFUSING_SIGN.test(label) || words.some((word) => negations.has(word))
+  )
+}
+
 /** How a text answers a confirmation: it must be nothing but a yes, or nothing but a no. */
 export function readText(text: string): Effect {
   const words = wordsOf(text)
-  if (consistsOf(words, consents)) return 'approve'
+  const isDoubted = /[?？¿]/u.test(text) || REFUSING_SIGN.test(text)
+  if (consistsOf(words, consents)) return isDoubted ? 'other' : 'approve'
   return consistsOf(words, refusals) ? 'reject' : 'other'
 }

@@ -19,6 +19,9 @@ export const REFUSALS: readonly string[] = [
     'disagree',
   ],
   ...['dont', 'do not', 'wont', 'will not', 'cant', 'can not', 'cannot', 'must not', 'shall not'],
+  ...['skip', 'dismiss', 'ignore', 'nothing', 'do nothing', 'none', 'neither', 'never mind'],
+  ...['nevermind', 'quit', 'exit', 'pause', 'suspend', 'roll back', 'rollback', 'lets not'],
+  ...['better not', 'rather not', 'probably not', 'certainly not', 'of course not'],
   ...['should not', 'shouldnt', 'mustnt', 'would not', 'wouldnt'],
 ]
 
@@ -60,6 +63,12 @@ export const CONSENTS: readonly string[] = [
   ...['proceed', 'execute', 'go', 'go ahead', 'go for it', 'deploy', 'do it', 'continue', 'agree'],
   ...['permit', 'permitted', 'authorize', 'authorized', 'authorise', 'authorised', 'affirmative'],
   ...['grant', 'granted', 'lgtm', 'looks good', 'sounds good'],
+]
+
+/** Words that turn a label around wherever they stand: it does not approve by its place in the list. */
+export const NEGATIONS: readonly string[] = [
+  ...['no', 'not', 'never', 'none', 'nothing', 'neither', 'nor', 'dont', 'doesnt', 'wont', 'cant'],
+  ...['cannot', 'shouldnt', 'wouldnt', 'mustnt', 'isnt', 'arent'],
 ]
 
 /** Words skipped before a refusal or a hedge: "Please don't", "I refuse". Never before a yes. */

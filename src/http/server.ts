@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
@@ -19,6 +20,8 @@ export interface ServerOptions {
   readonly allowedOrigins: readonly string[]
   /** While it stops, the server takes no new work. */
   readonly isDraining: () => boolean
+  /** Whether somebody here takes the request as an upgrade. */
+  readonly isUpgrade: (request: IncomingMessage) => boolean
 }
 
 /** Open also while it stops: whoever watches must see it. */
@@ -35,7 +38,7 @@ const FASTIFY_ERRORS: Readonly<Record<string, () => LoopgateError>> = {
 
 /** The Fastify instance that all parts share: limits, JSON alone, the door, and problem errors. */
 export function createServer(options: ServerOptions): FastifyInstance {
-  const { logger, auth, trustProxy, isDraining } = options
+  const { logger, auth, trustProxy, isDraining, isUpgrade } = options
   const http = fastify({
     loggerInstance: logger,
     // One line a request would be the log; what matters is logged where it happens.
@@ -45,11 +48,19 @@ export function createServer(options: ServerOptions): FastifyInstance {
     // A client that sends its request a byte at a time is cut off. Answers may take as long as they do.
     requestTimeout: 30_000,
     forceCloseConnections: 'idle',
+    // Every other request that asks for an upgrade is answered as if it had not.
+    http: { shouldUpgradeCallback: isUpgrade },
     // Ours, below, says what our errors say.
     return503OnClosing: false,
+    // An address that can not be decoded never comes to the hooks.
     frameworkErrors: (error, request, reply) => {
-      auth.admit({ headers: request.headers, remoteAddress: request.socket.remoteAddress })
-      sendProblem(error, request, reply)
+      const { headers, socket } = request
+      try {
+        auth.admit({ headers, remoteAddress: socket.remoteAddress })
+        sendProblem(error, request, reply)
+      } catch (refusal) {
+        sendProblem(toLoopgateError(refusal), request, reply)
+      }
     },
     routerOptions: { maxParamLength: 400 },
   })
@@ -60,9 +71,20 @@ export function createServer(options: ServerOptions): FastifyInstance {
       'referrer-policy': 'no-referrer',
       'cache-control': 'no-store',
     })
+    // An upgrade that is refused: nobody else would close its socket.
+    if (request.headers.upgrade !== undefined) {
+      reply.raw.once('finish', () => request.raw.socket.destroySoon())
+    }
     auth.admit({ headers: request.headers, remoteAddress: request.socket.remoteAddress })
+    // Fastify mends what RFC 9110 does not allow in a media type, and other readers do not.
+    if (request.headers['content-type']?.includes('\t'))
+      throw new LoopgateError('UNSUPPORTED_MEDIA_TYPE')
     if (isDraining() && !ALWAYS_OPEN.includes(path(request))) throw stopping()
     if (allowCrossOrigin(request, reply, options.allowedOrigins)) done()
+  })
+  http.addHook('onSend', async (_request, reply) => {
+    // A connection that is kept alive would hold up the end.
+    if (isDraining()) reply.header('connection', 'close')
   })
   http.setErrorHandler(sendProblem)
   http.setNotFoundHandler((request, reply) =>

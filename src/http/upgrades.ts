@@ -4,22 +4,42 @@ import type { Duplex } from 'node:stream'
 
 /** Shares the upgrades of one HTTP server between WebSocket servers that do not know each other. */
 export class Upgrades {
-  readonly #server: Server
   readonly #claimed: string[] = []
+  readonly #paths: string[] = []
   readonly #sockets = new Set<Duplex>()
-  /** Emits `upgrade` for every path that nobody claimed; nothing else of a server is there. */
-  readonly others: Server
+  readonly #others = new EventEmitter()
+  #server: Server | undefined
 
-  constructor(server: Server) {
+  /** Whether somebody takes this request as an upgrade. */
+  takes({ url = '', headers, method }: IncomingMessage): boolean {
+    const [path = ''] = url.split('?', 1)
+    return (
+      method === 'GET' &&
+      headers.upgrade?.toLowerCase() === 'websocket' &&
+      (this.#isClaimed(url) || this.#paths.includes(path))
+    )
+  }
+
+  attach(server: Server): void {
     this.#server = server
-    const others = new EventEmitter()
-    this.others = others as Server
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       this.#sockets.add(socket)
       socket.once('close', () => this.#sockets.delete(socket))
-      if (this.#claimed.some((prefix) => request.url?.startsWith(prefix))) return
-      others.emit('upgrade', request, socket, head)
+      if (!this.#isClaimed(request.url ?? '')) this.#others.emit('upgrade', request, socket, head)
     })
+  }
+
+  /** The server to attach to, for all paths that begin with the prefix. */
+  claim(prefix: string): Server {
+    if (!this.#server) throw new Error('upgrades are claimed before there is a server')
+    this.#claimed.push(prefix)
+    return this.#server
+  }
+
+  /** What emits `upgrade` for the path; nothing else of a server is there. */
+  share(path: string): Server {
+    this.#paths.push(path)
+    return this.#others as Server
   }
 
   /** Cuts what is left of them: closing an HTTP server does not touch upgraded connections. */
@@ -27,8 +47,7 @@ export class Upgrades {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  claim(prefix: string): Server {
-    this.#claimed.push(prefix)
-    return this.#server
+  #isClaimed(url: string): boolean {
+    return this.#claimed.some((prefix) => url.startsWith(prefix))
   }
 }

@@ -14,12 +14,15 @@ export const MAX_DEPTH = 32
 export function checkJson(value: unknown, maxDepth = MAX_DEPTH, path = ''): void {
   if (typeof value === 'string') checkText(value, path)
   if (typeof value === 'number') checkNumber(value, path)
-  if (typeof value !== 'object' || value === null) return
-  if (maxDepth === 0) throw invalid(path, `is nested deeper than ${MAX_DEPTH} levels`)
-  if (Array.isArray(value)) {
-    for (const [i, item] of value.entries()) checkJson(item, maxDepth - 1, `${path}/${i}`)
-    return
+  if (typeof value === 'object' && value !== null) checkContainer(value, maxDepth, path)
+}
+
+function checkContainer(value: object, maxDepth: number, path: string): void {
+  // Socket.IO carries bytes beside JSON.
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
+    throw invalid(path, 'must not be binary')
   }
+  if (maxDepth === 0) throw invalid(path, `is nested deeper than ${MAX_DEPTH} levels`)
   for (const [key, item] of Object.entries(value)) {
     const at = `${path}/${pointer(key)}`
     checkText(key, at)

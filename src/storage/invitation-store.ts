@@ -4,6 +4,7 @@ import type { InvitationStore, Session } from '../core/ports.ts'
 import type { Audience } from '../core/request.ts'
 import { SESSION_COLUMNS, toSession } from './rows.ts'
 import type { Tables } from './schema.ts'
+import { clientTurn, takeTurn } from './turns.ts'
 
 export class PgInvitationStore implements InvitationStore {
   readonly #db: Kysely<Tables>
@@ -51,6 +52,14 @@ export class PgInvitationStore implements InvitationStore {
         .executeTakeFirst()
       if (!invitation) return undefined
       const { tenant, session_id: sessionId } = invitation
+      const { client_id: clientId } = await trx
+        .selectFrom('sessions')
+        .select('client_id')
+        .where('tenant', '=', tenant)
+        .where('id', '=', sessionId)
+        .executeTakeFirstOrThrow()
+      // Nothing is asked meanwhile: a question that came in between would be locked too late.
+      await takeTurn(trx, clientTurn(tenant, clientId))
       // Requests before their session, as settling locks them: the other way round they deadlock.
       await trx
         .selectFrom('requests')

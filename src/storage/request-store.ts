@@ -13,6 +13,7 @@ import type { Delivery, HitlRequest, Reviewers, Settlement } from '../core/reque
 import { isUuid, REQUEST_COLUMNS, toRequest, toStoredRequest } from './rows.ts'
 import type { Tables } from './schema.ts'
 import { append, transition } from './transition.ts'
+import { clientTurn, takeTurn } from './turns.ts'
 
 const SETTLED: Readonly<Record<Settlement['status'], EventType>> = {
   decided: 'request.decided',
@@ -119,7 +120,7 @@ export class PgRequestStore implements RequestStore {
       if (known) return known
     }
     // Submissions of one client count one after the other, in whatever sessions they are.
-    await takeTurn(trx, `client ${tenant} ${clientId}`)
+    await takeTurn(trx, clientTurn(tenant, clientId))
     const place = await this.#takePlace(trx, tenant, submission)
     await requireRoom(trx, tenant, clientId, maxPending)
     const delivery = plan(place.reviewers).map(toDelivery)
@@ -177,11 +178,6 @@ const toDelivery = ({ channel, failure }: PlannedDelivery): Delivery =>
   failure === undefined
     ? { channel, status: 'queued' }
     : { channel, status: 'failed', error: failure }
-
-/** Waits until no other transaction holds the same name. Ends with the transaction. */
-async function takeTurn(trx: Transaction<Tables>, name: string): Promise<void> {
-  await sql`SELECT pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(trx)
-}
 
 /** The request that an idempotency key stands for. */
 async function replay(

@@ -18,13 +18,14 @@ export interface TransportContext {
   readonly clock: Clock
   readonly logger: Log
   /**
-   * Two WebSocket servers on one HTTP server answer each other's upgrades. A transport that brings
-   * its own claims a path prefix, and all other upgrades come to `others`.
+   * Two WebSocket servers on one HTTP server answer each other's upgrades, so each says which are
+   * its own.
    */
   readonly upgrades: {
-    /** The server to attach to, for paths that begin with the prefix. */
+    /** The server to attach to, for all paths that begin with the prefix. */
     claim(prefix: string): Server
-    readonly others: Server
+    /** What emits `upgrade` for the path, and nothing else of a server. */
+    share(path: string): Server
   }
   readonly defaults: { readonly timeoutSeconds: number }
   /** Origins of browsers besides our own. */

@@ -22,6 +22,7 @@ import {
   type TransportDefinition,
 } from './transport.ts'
 
+const PATH = '/ws'
 const PING_SECONDS = 25
 /** A peer that has not answered a ping by then is gone. */
 const PONG_SECONDS = 8
@@ -50,7 +51,7 @@ export const websocket: TransportDefinition = {
     http.register(websocketPlugin, {
       options: {
         // Its own server: on the shared one it would answer Socket.IO's upgrades with 404.
-        server: upgrades.others,
+        server: upgrades.share(PATH),
         maxPayload: MAX_FRAME_BYTES,
         // Compression costs a quarter of a megabyte a connection.
         perMessageDeflate: false,
@@ -61,7 +62,7 @@ export const websocket: TransportDefinition = {
     http.register((scope, _options, registered) => {
       scope.route({
         method: 'GET',
-        url: '/ws',
+        url: PATH,
         onRequest: authenticate(auth),
         handler: () => {
           throw new LoopgateError('NOT_FOUND', 'this is a WebSocket: connect with an upgrade')

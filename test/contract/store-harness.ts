@@ -11,7 +11,7 @@ import type {
 import type { Reviewers } from '../../src/core/request.ts'
 import type { Tables } from '../../src/storage/schema.ts'
 import { createStores, type Stores } from '../../src/storage/stores.ts'
-import { aSession, aSubmission, TENANT } from '../support/builders.ts'
+import { approval, aSession, aSubmission, TENANT } from '../support/builders.ts'
 import type { TestDatabase } from '../support/database.ts'
 
 export type Ability = 'hold a transaction open beside another one'
@@ -78,3 +78,10 @@ export const times = <Result>(count: number, make: (i: number) => Result): Resul
   Array.from({ length: count }, (_, i) => make(i))
 
 export const QUEUED: Plan = () => [{ channel: 'telegram' }]
+
+/** A request of the session, settled: two events. */
+export async function settled(at: Started, sessionId = 'session-1') {
+  const { request, events } = await at.ask({ sessionId })
+  const event = await at.stores.requests.settle(request, approval(), 'person:console:ann')
+  return { request, events: [...events, ...(event ? [event] : [])] }
+}

@@ -1,5 +1,6 @@
 import { describe } from 'vitest'
 import { cardContract } from './store-cards.suite.ts'
+import { cursorContract } from './store-cursors.suite.ts'
 import { deliveryContract } from './store-deliveries.suite.ts'
 import type { StoreKind } from './store-harness.ts'
 import { invitationContract } from './store-invitations.suite.ts'
@@ -15,6 +16,7 @@ export function storeContract(kind: StoreKind): void {
     submitContract(kind)
     settleContract(kind)
     logContract(kind)
+    cursorContract(kind)
     deliveryContract(kind)
     cardContract(kind)
     invitationContract(kind)

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { vi } from 'vitest'
+import { expect, vi } from 'vitest'
 import { Deliveries } from '../../src/core/delivery.ts'
 import type { Event } from '../../src/core/event.ts'
 import { Expiry } from '../../src/core/expiry.ts'
@@ -198,3 +198,10 @@ export class RecordedReader implements Reader {
 /** Waits until the assertion holds. */
 export const eventually = <Result>(assertion: () => Result | Promise<Result>): Promise<Result> =>
   vi.waitFor(assertion, { interval: 2, timeout: 5_000 })
+
+/** What a refused call was refused with. */
+export const refused = (call: Promise<unknown>): Promise<unknown> =>
+  call.then(
+    () => expect.fail('it was not refused'),
+    (error: unknown) => error,
+  )

@@ -33,6 +33,11 @@ export const aSubmission = (over: Partial<Submission> = {}): Submission => ({
 /** Over as soon as it is stored, by the clock of the database. */
 export const overdue: Partial<Submission> = { timeoutSeconds: -1 }
 
+/** Who is asked in a chat. */
+export const telegram = (address: string | null, ...approvers: string[]) => ({
+  telegram: { address, approvers },
+})
+
 export const anAgent = (over: Partial<Agent> = {}): Agent => ({
   type: 'agent',
   tenant: TENANT,

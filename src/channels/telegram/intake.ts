@@ -1,5 +1,11 @@
 import { type Bot, BotError, type Context, type NextFunction } from 'grammy'
-import type { CallbackQuery, Message, Update, UserFromGetMe } from 'grammy/types'
+import type {
+  CallbackQuery,
+  MaybeInaccessibleMessage,
+  Message,
+  Update,
+  UserFromGetMe,
+} from 'grammy/types'
 import { LoopgateError } from '../../core/errors.ts'
 import type { Hub } from '../../core/hub.ts'
 import type { Card, CardStore, FoundCard, InvitationStore } from '../../core/ports.ts'
@@ -108,12 +114,19 @@ export class TelegramIntake {
       message: String(message.message_id),
     }
     if ('from' in message && message.from?.id !== this.#bot.botInfo.id) throw notOfThisMessage()
+    if (!showsButton(message, data) && !this.#parts.sent.find(card)) await this.#requireCard(card)
     const { state } = await this.#decide(card, from, ({ options }) => {
       const option = options[pressed.option]?.label
       if (option === undefined) throw notCounted('This option was not offered.')
       return { option }
     })
     return `${headline(state)}: ${visibleLine(state.response ?? '')}`
+  }
+
+  /** A message without the button is a card of ours all the same, if that was written down. */
+  async #requireCard({ channel, address, message, requestId }: Card): Promise<void> {
+    const known = await this.#parts.cards.at(channel, address, message)
+    if (known !== requestId) throw notOfThisMessage()
   }
 
   /** By what is remembered of the card, if that holds; else by what the database says. */
@@ -193,6 +206,13 @@ export class TelegramIntake {
 /** A reply to a message of ours; the bot's own id makes it ours, and no text can. */
 function isReplyToBot(context: Context): context is Context & { message: Message } {
   return context.message?.reply_to_message?.from?.id === context.me.id
+}
+
+/** Whether the message has the button that was pressed. One that is too old to be shown may. */
+function showsButton(message: MaybeInaccessibleMessage, data: string): boolean {
+  if (!('reply_markup' in message)) return !('from' in message)
+  const buttons = message.reply_markup?.inline_keyboard.flat() ?? []
+  return buttons.some((button) => 'callback_data' in button && button.callback_data === data)
 }
 
 /** Somebody in person: not as the group, not through another bot, not by forwarding. */

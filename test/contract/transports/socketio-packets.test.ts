@@ -6,7 +6,7 @@ import { serve } from '../../support/readers/server.ts'
 import { emit, type Options, openSocketIo } from '../../support/readers/socketio.ts'
 import { Inbox } from '../../support/readers/watch.ts'
 
-const app = serve('postgres')
+const app = serve('postgres', { MAX_CONCURRENT_REQUESTS: '5000' })
 
 /** A client that is disconnected in the end. */
 async function open(options: Options = { transports: ['websocket'] }) {
@@ -204,6 +204,16 @@ test('unsubscribe ends the events', async () => {
   await line.settled()
   await emit(client.socket, 'unsubscribe', { session_id: line.id })
   expect(arrived.items.filter((type) => type.startsWith('request.'))).toEqual([])
+})
+
+test('150 requests at once are all taken, as there is no limit to their rate', async () => {
+  const line = await Line.open(app(), { client_id: 'eager' })
+  using client = await open()
+  const acks = await Promise.all(
+    Array.from({ length: 150 }, () => emit(client.socket, 'request', questionOf(line))),
+  )
+  expect(acks.filter(({ ok }) => !ok).map(({ code }) => code)).toEqual([])
+  expect(new Set(acks.map((ack) => ack['request_id'])).size).toBe(150)
 })
 
 test('every subscribe is acknowledged, also one that another follows at once', async () => {

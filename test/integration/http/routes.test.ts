@@ -145,9 +145,24 @@ test('a page of an allowed origin may ask beforehand, and read the answers', asy
   })
   expect(preflight.status).toBeLessThan(300)
   expect(preflight.headers['access-control-allow-origin']).toBe(origin)
-  const answer = await ask(`${url}/hitl/pending`, { headers: { origin } })
-  expect(answer.status).toBe(200)
-  expect(answer.headers['access-control-allow-origin']).toBe(origin)
+  for (const [path, status] of [
+    ...([
+      ['/hitl/pending', 200],
+      ['/hitl/poll?request_id=nobody', 404],
+      ['/nothing', 404],
+    ] as const),
+    ...([['/socket.io/?EIO=4&transport=polling', 200]] as const),
+  ]) {
+    const answer = await ask(url + path, { headers: { origin } })
+    expect([path, answer.status]).toEqual([path, status])
+    expect(answer.headers['access-control-allow-origin']).toBe(origin)
+  }
+  await server.app.register()
+  using wire = await Wire.open(url)
+  wire.request('GET', '/hitl/stream?session_id=s1', { Origin: origin })
+  expect((await wire.until('hello')).toLowerCase()).toContain(
+    `\r\naccess-control-allow-origin: ${origin}\r\n`,
+  )
 })
 
 test('nonsense on the wire is answered and closed, and the server lives', async () => {

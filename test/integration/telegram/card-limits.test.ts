@@ -60,7 +60,7 @@ function expectAllOf(card: StoredMessage, asked: Asked, message: string, metadat
   const facts = linesOf(metadata)
   const isWhole = quotes[0] === message && (quotes[1] ?? '') === facts.join('\n')
   const files = filesOf(asked)
-  expect(text.includes('the whole text is in the file above')).toBe(!isWhole)
+  expect(text.includes('This is not all of it')).toBe(!isWhole)
   if (isWhole) return
   expect(files).toHaveLength(1)
   expect(files[0]).toContain(`\n${message}\n`)

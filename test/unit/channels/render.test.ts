@@ -190,7 +190,25 @@ describe('times', () => {
     [3_600_000, '1 hour'],
     [86_400_000, '1 day'],
     [2_592_000_000, '30 days'],
+    [5_400_000, '1 hour 30 minutes'],
+    [90_061_000, '1 day 1 hour'],
   ])('of %i ms are %s long', (ms, words) => {
     expect(duration(ms)).toBe(words)
+  })
+
+  test('are never said to be longer than they are', () => {
+    const sizes = { day: 86_400, hour: 3_600, minute: 60, second: 1 }
+    const isUnit = (unit: string): unit is keyof typeof sizes => unit in sizes
+    fc.assert(
+      fc.property(fc.integer({ min: 1_000, max: 2_592_000_000 }), (ms) => {
+        const parts = duration(ms).matchAll(/(\d+) (\w+?)s?\b/g)
+        const said = [...parts].reduce(
+          (sum, [, count, unit = '']) => sum + Number(count) * (isUnit(unit) ? sizes[unit] : NaN),
+          0,
+        )
+        expect(said).toBeLessThanOrEqual(ms / 1_000)
+        expect(said).toBeGreaterThan((ms / 1_000) * 0.9 - 1)
+      }),
+    )
   })
 })
