@@ -43,7 +43,7 @@ const negations = new Set(NEGATIONS)
 const EMOJI = /\p{RGI_Emoji}|\p{Extended_Pictographic}|[#*0-9]\u{FE0F}?\u{20E3}/gv
 /** Whatever is typed for one. NFKC makes a space and an accent of U+00B4. */
 const APOSTROPHES = /['’‘‛ʼʹ′´`＇՚]/gu
-/** Signs that say no beside words that say yes. */
+/** Signs that say no beside words that say yes, in a text that somebody writes. */
 const REFUSING_SIGN = /[❌✖✗✘🚫⛔🛑👎¬≠]/u
 const NUMBER = /^\p{N}+$/u
 
@@ -90,7 +90,7 @@ export function readLabel(label: string): Reading {
     if (refusal > 0 && refusal >= hedge) return 'refusal'
     if (hedge > 0) return 'hedge'
   }
-  return consistsOf(words, consents) && !REFUSING_SIGN.test(label) ? 'yes' : 'plain'
+  return consistsOf(words, consents) ? 'yes' : 'plain'
 }
 
 /** Gives every option the effect that holds. */
@@ -115,9 +115,7 @@ export function settleEffects(options: readonly PlainOption[]): Option[] {
 /** Whether a label can not approve by being the first: without a word, or turned around somewhere. */
 function isDoubtful(label: string): boolean {
   const words = wordsOf(label)
-  return (
-    words.length === 0 || REFUSING_SIGN.test(label) || words.some((word) => negations.has(word))
-  )
+  return words.length === 0 || words.some((word) => negations.has(word))
 }
 
 /** How a text answers a confirmation: it must be nothing but a yes, or nothing but a no. */

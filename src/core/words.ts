@@ -19,7 +19,7 @@ export const REFUSALS: readonly string[] = [
     'disagree',
   ],
   ...['dont', 'do not', 'wont', 'will not', 'cant', 'can not', 'cannot', 'must not', 'shall not'],
-  ...['skip', 'dismiss', 'ignore', 'nothing', 'do nothing', 'none', 'neither', 'never mind'],
+  ...['skip', 'dismiss', 'ignore', 'do nothing', 'neither', 'never mind'],
   ...['nevermind', 'quit', 'exit', 'pause', 'suspend', 'roll back', 'rollback', 'lets not'],
   ...['better not', 'rather not', 'probably not', 'certainly not', 'of course not'],
   ...['should not', 'shouldnt', 'mustnt', 'would not', 'wouldnt'],
@@ -67,7 +67,7 @@ export const CONSENTS: readonly string[] = [
 
 /** Words that turn a label around wherever they stand: it does not approve by its place in the list. */
 export const NEGATIONS: readonly string[] = [
-  ...['no', 'not', 'never', 'none', 'nothing', 'neither', 'nor', 'dont', 'doesnt', 'wont', 'cant'],
+  ...['no', 'not', 'never', 'neither', 'nor', 'dont', 'doesnt', 'wont', 'cant'],
   ...['cannot', 'shouldnt', 'wouldnt', 'mustnt', 'isnt', 'arent'],
 ]
 

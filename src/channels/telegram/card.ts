@@ -8,6 +8,8 @@ const MAX_TEXT = 4_096
 const MAX_ANSWER = 500
 const MAX_NAME = 400
 const CUT = '…'
+/** What the outcome takes on the settled card, so that a question that was whole stays whole. */
+const SETTLED_ROOM = 1_250
 /** The line breaks between the parts of a card. */
 const BETWEEN = 10
 
@@ -48,7 +50,10 @@ export function openCard({ question }: HitlRequest, references: References, chat
   return compose(
     (card) => addTitle(card.add('❓ '), question),
     question,
-    '⚠️ This is not all of it: the whole text is in the file above.',
+    {
+      notice: '⚠️ This is not all of it: the whole text is in the file above.',
+      reserve: SETTLED_ROOM,
+    },
     (card) =>
       card
         .add(`${how}\n`, 'italic')
@@ -73,7 +78,7 @@ export function settledCard(request: HitlRequest, references: References, chat: 
       return addTitle(card.add('\n'), question)
     },
     question,
-    '⚠️ This is not all of it.',
+    { notice: '⚠️ This is not all of it.', reserve: 0 },
     (card) => card.add(references.line(question.id, chat), 'code'),
   )
 }
@@ -133,7 +138,7 @@ function cut(text: string, max: number): string {
 function compose(
   addHeader: (card: TextBuilder) => boolean,
   question: Question,
-  notice: string,
+  { notice, reserve }: { notice: string; reserve: number },
   addFooter: (card: TextBuilder) => void,
 ): Card {
   const footer = new TextBuilder()
@@ -143,7 +148,7 @@ function compose(
   const message = visible(question.message)
   const metadata = metadataLines(question.metadata)
   const room = MAX_TEXT - card.text.length - footer.text.length - notice.length - BETWEEN
-  const isWhole = isNamed && message.length + metadata.length <= room
+  const isWhole = isNamed && message.length + metadata.length <= room - reserve
   // A third is for the metadata, if it needs that much.
   const messageRoom = Math.max(room - metadata.length, Math.floor((room * 2) / 3))
   const shownMessage = head(message, messageRoom)
