@@ -5,9 +5,12 @@
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
 const EMOJI = /^\p{RGI_Emoji}$/v
-/** Control, format (bidi, zero-width, tags), and whatever else is drawn as nothing. */
+/**
+ * Control, format (bidi, zero-width, tags), whatever else is drawn as nothing, and the combining marks
+ * that Telegram drops without a word.
+ */
 const HIDDEN =
-  /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800\u{13441}\u{13442}\u{1D159}]/u
+  /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800\u{13441}\u{13442}\u{1D159}]|\u030A|\u0333|\u033F/u
 const EACH_HIDDEN = new RegExp(HIDDEN, 'gu')
 
 /** Longer runs of blanks are counted instead of shown: they push text out of sight. */

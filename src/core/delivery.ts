@@ -1,6 +1,7 @@
-import { isTerminal } from './event.ts'
+import { type Event, isTerminal } from './event.ts'
 import type { Hub } from './hub.ts'
 import {
+  type Card,
   type Clock,
   type Courier,
   DeliveryError,
@@ -19,6 +20,8 @@ const LEASE_MS = 25_000
 const SWEEP_MS = 3_000
 /** Cards in the air at once, and taken by one sweep. */
 const PARALLEL = 16
+/** Between attempts to write down a card that was sent; less than the lease in all. */
+const RECORD_PAUSES_MS = [250, 500, 1_000, 2_000, 4_000, 4_000] as const
 /** Delays after the first, second, … failure. The last one repeats. */
 const BACKOFF_MS = [1_000, 2_000, 5_000, 10_000, 30_000] as const
 
@@ -127,10 +130,23 @@ export class Deliveries {
   async #ask(courier: Courier, owed: Owed & { type: 'ask' }): Promise<void> {
     const card = await courier.ask(owed)
     this.#metrics.delivered(owed.channel, 'delivered')
-    const event = await this.#store.delivered(card, owed.request)
+    const event = await this.#record(card, owed)
     if (event) this.#hub.publish([event])
     // Settled while its card was on the way: the card is owed an outcome already.
     else this.wake(owed.request.question.id)
+  }
+
+  /** The card is there: an outage that passes within the lease must not make it a stranger. */
+  async #record(card: Card, { request }: Owed): Promise<Event | undefined> {
+    for (const pauseMs of RECORD_PAUSES_MS) {
+      try {
+        return await this.#store.delivered(card, request)
+      } catch (error) {
+        this.#failed(error)
+        await new Promise<void>((resolve) => this.#clock.after(pauseMs, resolve))
+      }
+    }
+    return this.#store.delivered(card, request)
   }
 
   async #settle(courier: Courier, owed: Owed & { type: 'settle' }): Promise<void> {

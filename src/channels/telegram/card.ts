@@ -7,6 +7,7 @@ import type { References } from './references.ts'
 const MAX_TEXT = 4_096
 const MAX_ANSWER = 500
 const MAX_NAME = 400
+const MAX_GROWN = 120
 const CUT = '…'
 /** What the outcome takes on the settled card, so that a question that was whole stays whole. */
 const SETTLED_ROOM = 1_250
@@ -97,7 +98,7 @@ export function headline({ outcome, decidedBy, settledAt }: State): string {
     case 'expired':
       return `⌛ Expired${when}: nobody answered in time`
     case 'canceled':
-      return `🚫 Canceled by the agent${when}`
+      return `🚫 Canceled${when}`
     case null:
       return '❓ Open'
     default:
@@ -115,12 +116,18 @@ export function keyboard(
   return {
     inline_keyboard: options.map(({ label, effect }, i): InlineKeyboardButton[] => [
       {
-        text: visibleLine(label),
+        text: buttonText(label),
         callback_data: references.button(id, i, chat),
         ...(effect !== 'other' && { style: styles[effect] }),
       },
     ]),
   }
+}
+
+/** A label that grows by being made visible is cut: Telegram takes 10 KB of buttons in all. */
+function buttonText(label: string): string {
+  const shown = visibleLine(label)
+  return shown.length > label.length ? cut(shown, MAX_GROWN) : shown
 }
 
 /** Returns whether the names are all there. */
@@ -156,7 +163,8 @@ function compose(
   card.add('\n').add(shownMessage, message.length > 1_000 ? 'expandable_blockquote' : 'blockquote')
   card.add('\n\n')
   if (shownMetadata !== '') card.add(shownMetadata, 'blockquote').add('\n\n')
-  if (!isWhole) card.add(notice, 'bold').add('\n\n')
+  const isShown = isNamed && shownMessage === message && shownMetadata === metadata
+  if (!isShown) card.add(notice, 'bold').add('\n\n')
   const offset = card.text.length
   card.text += footer.text
   card.entities.push(...footer.entities.map((one) => ({ ...one, offset: one.offset + offset })))

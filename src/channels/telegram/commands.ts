@@ -65,14 +65,17 @@ async function start(parts: CommandParts, message: Message, code: string): Promi
 }
 
 async function status({ cards }: CommandParts, { chat }: Message): Promise<string> {
-  const sessions = await cards.sessions(CHANNEL, String(chat.id), MAX_LINES)
+  const sessions = await cards.sessions(CHANNEL, String(chat.id), MAX_LINES + 1)
   if (sessions.length === 0) {
     return `No session asks here yet. Register one with telegram_id ${chat.id}.`
   }
-  const lines = sessions.map(({ clientId, id, active }) =>
-    head(`${active ? '🟢' : '⚪'} ${visibleLine(clientId)} · session ${visibleLine(id)}`, 180),
-  )
-  return `Sessions that ask here:\n${lines.join('\n')}`
+  const lines = sessions
+    .slice(0, MAX_LINES)
+    .map(({ clientId, id, active }) =>
+      head(`${active ? '🟢' : '⚪'} ${visibleLine(clientId)} · session ${visibleLine(id)}`, 180),
+    )
+  const more = sessions.length > MAX_LINES ? '\n… and more.' : ''
+  return `Sessions that ask here:\n${lines.join('\n')}${more}`
 }
 
 async function pending({ cards }: CommandParts, { chat }: Message): Promise<string> {

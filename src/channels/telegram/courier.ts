@@ -19,6 +19,7 @@ const CHANNEL = 'telegram'
 /** How long an invitation waits for its reviewer. */
 const INVITATION_SECONDS = 600
 
+const MAX_FILES = 1_000
 /** How soon a card is tried again that could not be edited because the token is bad. */
 const MENDED_MS = 30_000
 
@@ -36,6 +37,8 @@ export interface CourierParts {
 export class TelegramCourier implements Courier {
   readonly channel = CHANNEL
   readonly #parts: CourierParts
+  /** Files whose card is not sent yet, by request. */
+  readonly #files = new Map<string, number>()
 
   constructor(parts: CourierParts) {
     this.#parts = parts
@@ -72,6 +75,7 @@ export class TelegramCourier implements Courier {
       const message = String(message_id)
       const sent = { requestId: question.id, channel: CHANNEL, address: chat, message }
       this.#parts.sent.remember(sent, request)
+      this.#files.delete(question.id)
       return sent
     } catch (error) {
       throw this.#translate(error)
@@ -99,11 +103,17 @@ export class TelegramCourier implements Courier {
     return `https://t.me/${state.username}?start=${code}`
   }
 
+  /** Once: when the card is refused after its file was sent, the next attempt answers to that file. */
   async #attach(chat: string, requestId: string, text: string): Promise<number> {
+    const known = this.#files.get(requestId)
+    if (known !== undefined) return known
     const file = new InputFile(Buffer.from(text), `request-${requestId}.txt`)
     const { message_id } = await this.#parts.api.sendDocument(chat, file, {
       caption: 'The whole text of the question below.',
     })
+    const [oldest] = this.#files.keys()
+    if (this.#files.size >= MAX_FILES && oldest !== undefined) this.#files.delete(oldest)
+    this.#files.set(requestId, message_id)
     return message_id
   }
 

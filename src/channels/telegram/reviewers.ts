@@ -2,11 +2,17 @@ import type { Api } from 'grammy'
 import { LoopgateError } from '../../core/errors.ts'
 import type { Clock } from '../../core/ports.ts'
 import type { Audience } from '../../core/request.ts'
-import { toDeliveryError } from './bot-api.ts'
+import { retryAfterMs } from './bot-api.ts'
 
 /** How long a group's list of administrators is taken to hold. */
 const ADMINS_MS = 60_000
 const MAX_GROUPS = 1_000
+
+interface LookUp {
+  readonly ids: Promise<readonly string[]>
+  /** Milliseconds of the clock until which it holds. */
+  until: number
+}
 
 /**
  * Who may answer in a chat. Only the numeric id counts: names can be changed and taken over.
@@ -18,7 +24,7 @@ const MAX_GROUPS = 1_000
 export class TelegramReviewers {
   readonly #api: Api
   readonly #clock: Clock
-  readonly #admins = new Map<string, { ids: readonly string[]; at: number }>()
+  readonly #admins = new Map<string, LookUp>()
 
   constructor(api: Api, clock: Clock) {
     this.#api = api
@@ -44,27 +50,31 @@ export class TelegramReviewers {
     return (await this.#adminsOf(chat)).includes(userId)
   }
 
-  async #adminsOf(chat: string): Promise<readonly string[]> {
+  /** One look-up at a time for a group; a failed one is not repeated before Telegram wants it. */
+  #adminsOf(chat: string): Promise<readonly string[]> {
     const known = this.#admins.get(chat)
-    if (known && this.#clock.now() - known.at < ADMINS_MS) return known.ids
-    const members = await this.#lookUp(chat)
-    const ids = members.filter(({ user }) => !user.is_bot).map(({ user }) => String(user.id))
+    if (known && this.#clock.now() < known.until) return known.ids
     if (this.#admins.size >= MAX_GROUPS) this.#admins.clear()
-    this.#admins.set(chat, { ids, at: this.#clock.now() })
-    return ids
+    const lookUp: LookUp = { ids: this.#lookUp(chat), until: this.#clock.now() + ADMINS_MS }
+    this.#admins.set(chat, lookUp)
+    lookUp.ids.catch((error: unknown) => {
+      const cause = error instanceof Error ? error.cause : undefined
+      lookUp.until = this.#clock.now() + retryAfterMs(cause)
+    })
+    return lookUp.ids
   }
 
-  /** @throws {LoopgateError} UNAVAILABLE while Telegram can not say, FORBIDDEN when it will not. */
-  async #lookUp(chat: string) {
+  /** @throws {LoopgateError} FORBIDDEN when nobody can say who administers the group. */
+  async #lookUp(chat: string): Promise<readonly string[]> {
     try {
-      return await this.#api.getChatAdministrators(chat)
-    } catch (error) {
-      if (toDeliveryError(error).retryAfterMs !== undefined) {
-        throw new LoopgateError('UNAVAILABLE', 'Telegram does not answer', { cause: error })
-      }
-      throw new LoopgateError('FORBIDDEN', 'I can not see who administers this group.', {
-        cause: error,
-      })
+      const members = await this.#api.getChatAdministrators(chat)
+      return members.filter(({ user }) => !user.is_bot).map(({ user }) => String(user.id))
+    } catch (cause) {
+      throw new LoopgateError(
+        'FORBIDDEN',
+        'I can not see right now who administers this group. Nothing was changed; please try again.',
+        { cause },
+      )
     }
   }
 }
