@@ -1,6 +1,7 @@
 import { type Api, InputFile } from 'grammy'
 import {
   type Card,
+  type Clock,
   type Courier,
   DeliveryError,
   type InvitationStore,
@@ -9,7 +10,7 @@ import {
   type Session,
 } from '../../core/ports.ts'
 import type { Audience } from '../../core/request.ts'
-import { isBadToken, isDoneAnyway, toDeliveryError } from './bot-api.ts'
+import { isBadToken, isDoneAnyway, retryAfterMs, toDeliveryError } from './bot-api.ts'
 import { keyboard, openCard, settledCard } from './card.ts'
 import type { References } from './references.ts'
 import type { SentCards } from './sent-cards.ts'
@@ -31,6 +32,7 @@ export interface CourierParts {
   readonly references: () => References
   readonly invitations: InvitationStore
   readonly sent: SentCards
+  readonly clock: Clock
 }
 
 /** Sends cards, and edits them when their request is settled. */
@@ -39,6 +41,8 @@ export class TelegramCourier implements Courier {
   readonly #parts: CourierParts
   /** Files whose card is not sent yet, by request. */
   readonly #files = new Map<string, number>()
+  /** Milliseconds of the clock, by chat. */
+  readonly #quietUntil = new Map<string, number>()
 
   constructor(parts: CourierParts) {
     this.#parts = parts
@@ -78,19 +82,20 @@ export class TelegramCourier implements Courier {
       this.#files.delete(question.id)
       return sent
     } catch (error) {
-      throw this.#translate(error)
+      throw this.#translate(error, chat)
     }
   }
 
   async settle({ card, request }: OwedSettle): Promise<void> {
     const { api, references } = this.#parts
+    this.#requireCalm(card.address)
     const { text, entities } = settledCard(request, references(), card.address)
     try {
       // Without reply_markup the buttons go (Bot API, editMessageText).
       await api.editMessageText(card.address, Number(card.message), text, { ...PLAIN, entities })
     } catch (error) {
       if (isDoneAnyway(error)) return
-      const translated = this.#translate(error)
+      const translated = this.#translate(error, card.address)
       // A token can be mended, and the card must not keep its buttons for ever.
       throw isBadToken(error) ? new DeliveryError(translated.message, MENDED_MS, error) : translated
     }
@@ -121,11 +126,21 @@ export class TelegramCourier implements Courier {
     const { failure } = this.#parts.state
     if (failure !== undefined) throw new DeliveryError(failure)
     if (audience.address === null) throw new DeliveryError('no reviewer yet')
+    this.#requireCalm(audience.address)
     return audience.address
   }
 
-  #translate(error: unknown): DeliveryError {
+  /** Telegram asked for quiet in this chat, and counts what is sent before its time. */
+  #requireCalm(chat: string): void {
+    const left = (this.#quietUntil.get(chat) ?? 0) - this.#parts.clock.now()
+    if (left > 0) throw new DeliveryError('Telegram asked to wait', left)
+    this.#quietUntil.delete(chat)
+  }
+
+  #translate(error: unknown, chat: string): DeliveryError {
     this.#parts.state.heard(error)
+    const quietMs = retryAfterMs(error)
+    if (quietMs > 0) this.#quietUntil.set(chat, this.#parts.clock.now() + quietMs)
     return toDeliveryError(error)
   }
 }

@@ -65,7 +65,7 @@ class TelegramChannel implements Channel {
     this.#intake = new TelegramIntake(bot, parts)
     const attempts = new Attempts((update) => this.#intake.handle(update), logger)
     this.#poller = new TelegramPoller({ api: pollApi, attempts, state, clock, logger })
-    this.courier = new TelegramCourier({ api, state, references, invitations, sent })
+    this.courier = new TelegramCourier({ api, state, references, invitations, sent, clock })
     if (values.webhook) addWebhookRoute(http, values.webhook.secret, attempts)
   }
 
