@@ -55,6 +55,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     // An address that can not be decoded never comes to the hooks.
     frameworkErrors: (error, request, reply) => {
       const { headers, socket } = request
+      reply.header('connection', 'close')
       try {
         auth.admit({ headers, remoteAddress: socket.remoteAddress })
         sendProblem(error, request, reply)

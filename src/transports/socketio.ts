@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { Server, type Socket } from 'socket.io'
-import { LoopgateError } from '../core/errors.ts'
+import type { WebSocket } from 'ws'
 import { type Event, formatCursor } from '../core/event.ts'
 import type { Principal } from '../core/principal.ts'
 import type { EndReason } from '../core/subscription.ts'
@@ -18,7 +18,7 @@ import type { Transport, TransportContext, TransportDefinition } from './transpo
 
 const PREFIX = '/socket.io/'
 const MAX_PACKET_BYTES = 1024 * 1024
-/** Packets of one socket in work at once. Beyond, they are refused: reading can not be held up here. */
+/** Packets of one socket in work at once. Beyond, its WebSocket is not read. */
 const MAX_IN_WORK = 64
 
 type Acknowledge = (answer: object) => void
@@ -201,14 +201,14 @@ class Connection implements Peer, Backlogged {
   }
 
   async #run(handler: Handler, body: unknown, acknowledge: Acknowledge): Promise<void> {
-    if (this.#inWork >= MAX_IN_WORK) {
-      throw new LoopgateError('RATE_LIMITED', `at most ${MAX_IN_WORK} things at once on a socket`)
-    }
+    const { transport } = this.#socket.conn as unknown as EngineSocket
     this.#inWork++
+    if (this.#inWork === MAX_IN_WORK) transport.socket?.pause()
     try {
       await handler(body, acknowledge)
     } finally {
       this.#inWork--
+      if (transport.socket?.isPaused) transport.socket.resume()
     }
   }
 
@@ -234,7 +234,7 @@ class Connection implements Peer, Backlogged {
 interface EngineSocket {
   readonly writeBuffer: readonly { readonly data?: string }[]
   /** The WebSocket, when that is the transport. */
-  readonly transport: { readonly socket?: { readonly bufferedAmount: number; terminate(): void } }
+  readonly transport: { readonly socket?: WebSocket }
 }
 
 const envelopes = new WeakMap<Event, object>()

@@ -5,5 +5,6 @@ import type { TransportContext } from './transport.ts'
 export function whileHeld({ draining }: TransportContext, reply: FastifyReply): AbortSignal {
   const gone = new AbortController()
   reply.raw.once('close', () => gone.abort())
+  if (reply.raw.destroyed) gone.abort()
   return AbortSignal.any([gone.signal, draining])
 }

@@ -49,6 +49,14 @@ describe('at the upgrade', () => {
     expect(answer.authenticate).toMatch(/^Bearer/)
   })
 
+  test('an address that can not be decoded is refused, and its connection is closed', async () => {
+    for (const host of ['127.0.0.1', 'evil.example']) {
+      using wire = await Wire.open(app().url)
+      wire.request('GET', '/%FF', { ...UPGRADE, Host: host })
+      expect(await wire.closed()).toMatch(/^HTTP\/1.1 40[034] /)
+    }
+  })
+
   test('another path is 404, and Socket.IO beside it is not touched', async () => {
     expect(await knock(app().url, '/nothing')).toMatchObject({ status: 404, code: 'NOT_FOUND' })
     const engine = '/socket.io/?EIO=4&transport=websocket'
