@@ -1,7 +1,7 @@
 import type { Card, FoundCard } from '../../core/ports.ts'
 import type { HitlRequest } from '../../core/request.ts'
 
-const MAX_CARDS = 1_000
+const MAX_CARDS = 5_000
 
 /**
  * The cards that this process sent last, so that a press on one need not look for its request first.

@@ -10,6 +10,9 @@ const SLOW = { timeout: 40_000 }
 /** More than the three tries that an update gets which our own code fails on. */
 const MANY = 9
 
+/** Expiry alone knocks four times a second: longer than it is tried to write a card down. */
+const LONG = 70
+
 /** The way to a database, which can be shut. */
 class Gate implements AsyncDisposable {
   /** How often somebody stood before it while it was shut. */
@@ -139,6 +142,22 @@ describe.concurrent('while the database is away', () => {
       await press.answer
       gate.open()
       await press.confirmed
+      expect(await scene.view(asked.id)).toMatchObject({ outcome: 'rejected' })
+      expect((await scene.closed(asked)).text).toMatch(/^❌ Rejected by Ann/)
+    },
+  )
+
+  test(
+    'a card that could not be written down is settled however long the database is away',
+    SLOW,
+    async ({ expect }) => {
+      await using opened = await openScene()
+      const { gate, scene, ann, line } = opened
+      const asked = await scene.ask(line, { options: OPTIONS })
+      gate.shut()
+      await expect.poll(() => gate.refused, { timeout: 30_000 }).toBeGreaterThan(LONG)
+      gate.open()
+      await scene.press(ann, asked, '⏸️ Hold').confirmed
       expect(await scene.view(asked.id)).toMatchObject({ outcome: 'rejected' })
       expect((await scene.closed(asked)).text).toMatch(/^❌ Rejected by Ann/)
     },
