@@ -150,21 +150,6 @@ describe.concurrent('a card arrives, once, although Telegram', () => {
     expect(scene.tg.violations.filter(({ chatId }) => chatId === ann.id)).toEqual([])
   })
 
-  test('takes no more than one message a second, after a burst', { timeout: 40_000 }, async ({
-    expect,
-  }) => {
-    await using strict = await Scene.open({ telegram: { enforceRates: true, waitMs: 30_000 } })
-    const ann = strict.person()
-    const line = await strict.line(ann.id)
-    const count = 12
-    const asked = await Promise.all(
-      Array.from({ length: count }, () => strict.submit(line, { options: OPTIONS })),
-    )
-    for (const { request_id } of asked) await strict.card(ann.id, request_id)
-    expect(strict.tg.messages(ann.id)).toHaveLength(count)
-    expect(strict.tg.violations).toEqual([])
-  })
-
   test('refuses the card of another chat for a while', async ({ expect }) => {
     const [ann, bob] = [scene.person('Ann'), scene.person('Bob')]
     const [toAnn, toBob] = await Promise.all([scene.line(ann.id), scene.line(bob.id)])

@@ -98,7 +98,10 @@ describe.concurrent('what is owed is done later:', { timeout: 60_000 }, () => {
     const card = await tg.waitForMessage(ANN.id, isCardOf(String(request_id)), WITHIN)
     expect(card.text).toContain('Deploy?')
   })
+})
 
+// Not beside the others: the embedded database holds the whole process while it starts.
+describe('on the embedded database', { timeout: 60_000 }, () => {
   test('a card that could not be sent before the restart is sent after it, once', async ({
     expect,
   }) => {
