@@ -1,3 +1,4 @@
+import { isPassing } from './errors.ts'
 import { type Event, isTerminal } from './event.ts'
 import type { Hub } from './hub.ts'
 import {
@@ -20,8 +21,8 @@ const LEASE_MS = 25_000
 const SWEEP_MS = 3_000
 /** Cards in the air at once, and taken by one sweep. */
 const PARALLEL = 16
-/** Between attempts to write down a card that was sent; less than the lease in all. */
-const RECORD_PAUSES_MS = [250, 500, 1_000, 2_000, 4_000, 4_000] as const
+/** Between attempts to write down a card that was sent. The last one repeats. */
+const RECORD_PAUSES_MS = [250, 500, 1_000, 2_000] as const
 /** Delays after the first, second, … failure. The last one repeats. */
 const BACKOFF_MS = [1_000, 2_000, 5_000, 10_000, 30_000] as const
 
@@ -39,6 +40,8 @@ export class Deliveries {
   readonly #logger: Log
   readonly #metrics: Metrics
   readonly #inFlight = new Set<Promise<void>>()
+  /** Whose card is there and not written down yet. At most two claims: none succeeds in an outage. */
+  readonly #unrecorded = new Set<string>()
   #cancelSweep: (() => void) | undefined
   #stopped = false
 
@@ -128,6 +131,8 @@ export class Deliveries {
   }
 
   async #ask(courier: Courier, owed: Owed & { type: 'ask' }): Promise<void> {
+    const place = `${owed.channel} ${owed.request.question.id}`
+    if (this.#unrecorded.has(place)) return
     const card = await courier.ask(owed)
     this.#metrics.delivered(owed.channel, 'delivered')
     const event = await this.#record(card, owed)
@@ -136,17 +141,27 @@ export class Deliveries {
     else this.wake(owed.request.question.id)
   }
 
-  /** The card is there: an outage that passes within the lease must not make it a stranger. */
+  /**
+   * The card is there: no outage may make it a stranger, and nobody here sends a second one meanwhile.
+   * Only a stop gives up, at the next attempt that fails.
+   */
   async #record(card: Card, { request }: Owed): Promise<Event | undefined> {
-    for (const pauseMs of RECORD_PAUSES_MS) {
-      try {
-        return await this.#store.delivered(card, request)
-      } catch (error) {
-        this.#failed(error)
+    const place = `${card.channel} ${card.requestId}`
+    this.#unrecorded.add(place)
+    try {
+      for (let attempt = 0; ; attempt += 1) {
+        try {
+          return await this.#store.delivered(card, request)
+        } catch (error) {
+          if (this.#stopped || !isPassing(error)) throw error
+          this.#failed(error)
+        }
+        const pauseMs = RECORD_PAUSES_MS[Math.min(attempt, RECORD_PAUSES_MS.length - 1)] ?? 0
         await new Promise<void>((resolve) => this.#clock.after(pauseMs, resolve))
       }
+    } finally {
+      this.#unrecorded.delete(place)
     }
-    return this.#store.delivered(card, request)
   }
 
   async #settle(courier: Courier, owed: Owed & { type: 'settle' }): Promise<void> {

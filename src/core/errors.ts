@@ -64,6 +64,11 @@ export class LoopgateError extends Error {
   }
 }
 
+/** It may work in a moment: nothing is wrong with what was asked. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof LoopgateError && error.code === 'UNAVAILABLE'
+}
+
 /** INVALID_INPUT that names one field. */
 export function invalid(path: string, message: string): LoopgateError {
   return new LoopgateError('INVALID_INPUT', `${path || 'input'}: ${message}`, {

@@ -1,5 +1,5 @@
 import type { Update } from 'grammy/types'
-import { LoopgateError } from '../../core/errors.ts'
+import { isPassing } from '../../core/errors.ts'
 import type { Log } from '../../core/ports.ts'
 
 /** An update that our own code fails on so often is set aside: it would hold up all that follow. */
@@ -25,7 +25,7 @@ export class Attempts {
       this.#failures.delete(update_id)
       return true
     } catch (error) {
-      if (error instanceof LoopgateError && error.code === 'UNAVAILABLE') {
+      if (isPassing(error)) {
         this.#logger.warn({ update_id, err: error }, 'an update waits for the database')
         return false
       }

@@ -6,7 +6,7 @@ import type {
   Update,
   UserFromGetMe,
 } from 'grammy/types'
-import { LoopgateError } from '../../core/errors.ts'
+import { isPassing, LoopgateError } from '../../core/errors.ts'
 import type { Hub } from '../../core/hub.ts'
 import type { Card, CardStore, FoundCard, InvitationStore } from '../../core/ports.ts'
 import type { Person } from '../../core/principal.ts'
@@ -94,7 +94,7 @@ export class TelegramIntake {
 
   /** The press waits at Telegram, for 150 s, until it can be saved. */
   #notSaved(query: CallbackQuery, error: unknown): unknown {
-    if (isAway(error) && !this.#told.has(query.id)) {
+    if (isPassing(error) && !this.#told.has(query.id)) {
       if (this.#told.size >= 1_000) this.#told.clear()
       this.#told.add(query.id)
       this.#says.alert(query.id, 'Not saved yet, I keep trying; the card will show.')
@@ -252,6 +252,3 @@ function explain(error: unknown): string | undefined {
       return undefined
   }
 }
-
-const isAway = (error: unknown): boolean =>
-  error instanceof LoopgateError && error.code === 'UNAVAILABLE'
