@@ -204,7 +204,7 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
         WHERE deliveries.status = 'queued' AND deliveries.due_at <= clock_timestamp()
           AND deliveries.channel = ANY(${channels}) AND requests.status = 'pending'
           AND requests.expires_at > clock_timestamp()
-          AND (${requestId ?? null}::uuid IS NULL OR deliveries.request_id = ${requestId ?? null})
+          AND ${isOf(requestId, 'deliveries')}
         ORDER BY deliveries.due_at LIMIT ${limit}
         FOR UPDATE OF deliveries SKIP LOCKED
       )
@@ -230,7 +230,7 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
         FROM cards JOIN requests ON requests.id = cards.request_id
         WHERE NOT cards.closed AND cards.due_at <= clock_timestamp()
           AND cards.channel = ANY(${channels}) AND requests.status <> 'pending'
-          AND (${requestId ?? null}::uuid IS NULL OR cards.request_id = ${requestId ?? null})
+          AND ${isOf(requestId, 'cards')}
         ORDER BY cards.due_at LIMIT ${limit}
         FOR UPDATE OF cards SKIP LOCKED
       )
@@ -256,6 +256,10 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
     return new Map(rows.map((row) => [row.id, toRequest(row)]))
   }
 }
+
+/** A statement of its own for one request: one plan for both would read all that is open. */
+const isOf = (requestId: string | undefined, table: 'deliveries' | 'cards') =>
+  requestId === undefined ? sql`true` : sql`${sql.ref(`${table}.request_id`)} = ${requestId}`
 
 async function insertCard(
   db: Kysely<Tables>,

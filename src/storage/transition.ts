@@ -13,9 +13,10 @@ const stateOf = (row: RawBuilder<unknown>) => sql`jsonb_build_object(
 /**
  * Changes a pending request and appends the event, in one statement and one round trip.
  *
- * The request's row is locked first, so that of two commands the second sees what the first did;
- * then the session's row, and its counter moves only when something is appended. That lock is held
- * to the commit: the order of commits is the order of `seq`, and no number is left out.
+ * The request's row is locked first, so that of two commands the second sees what the first did; by
+ * its id alone, or the planner may read all that is pending to find it. Then the session's row, whose
+ * counter moves only when something is appended. That lock is held to the commit: the order of
+ * commits is the order of `seq`, and no number is left out.
  *
  * Undefined when the request is not pending any more, `guard` does not hold, or the session has other
  * reviewers than `whileReviewers`.
@@ -31,7 +32,7 @@ export async function transition(
     whileReviewers?: Reviewers | undefined
   },
 ): Promise<Event | undefined> {
-  const { id, tenant } = request.question
+  const { id, tenant, sessionId } = request.question
   const reviewers = change.whileReviewers && JSON.stringify(change.whileReviewers)
   const { rows } = await sql<{
     seq: number
@@ -40,13 +41,15 @@ export async function transition(
     at: Date
     state: StoredState
   }>`
-    WITH pending AS (
-      SELECT tenant, session_id FROM requests
-      WHERE id = ${id} AND tenant = ${tenant} AND status = 'pending' AND ${change.guard}
+    WITH locked AS MATERIALIZED (
+      SELECT id, tenant, status, expires_at, delivery FROM requests WHERE id = ${id}
       FOR NO KEY UPDATE
+    ), pending AS MATERIALIZED (
+      SELECT id FROM locked WHERE tenant = ${tenant} AND status = 'pending' AND ${change.guard}
     ), place AS (
       UPDATE sessions SET seq = sessions.seq + 1, epoch = ${boot} || sessions.tag
-      FROM pending WHERE sessions.tenant = pending.tenant AND sessions.id = pending.session_id
+      WHERE sessions.tenant = ${tenant} AND sessions.id = ${sessionId}
+        AND EXISTS (SELECT FROM pending)
         AND sessions.reviewers = coalesce(${reviewers}::jsonb, sessions.reviewers)
       RETURNING sessions.seq, sessions.epoch
     ), changed AS (
