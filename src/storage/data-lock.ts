@@ -1,123 +1,89 @@
-import { randomBytes } from 'node:crypto'
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 
 /**
  * Keeps a second process off the embedded database: with two of them on one directory there is no
  * error, and one loses everything it committed.
  *
- * The lock is a file that says who holds it. Its holder is identified by pid, start time and boot,
- * because in a container every server has the same pid. A lock whose holder is gone is taken over.
+ * The lock is the operating system's, on a file that SQLite holds open: it ends with its process,
+ * however that ends, and holds between containers that share the directory. Nothing is ever stale,
+ * so nothing has to be taken over. Who has it stands in a file beside it, for people.
  */
+const LOCK = 'loopgate.lock'
+const HOLDER = 'loopgate.holder'
+
 export interface Holder {
   readonly pid: number
-  /** Field 22 of /proc/<pid>/stat, in clock ticks since boot; null where there is no /proc. */
-  readonly startTicks: string | null
-  readonly boot: string | null
   readonly since: string
 }
 
 export class DataInUseError extends Error {
   override readonly name = 'DataInUseError'
 
-  constructor(dir: string, { pid, since }: Holder) {
+  constructor(dir: string, holder: Holder | undefined) {
+    const who = holder ? `: process ${holder.pid}, running since ${holder.since}` : ''
     super(
-      `${dir} is in use by another Loopgate: process ${pid}, running since ${since}. ` +
+      `${dir} is in use by another Loopgate${who}. ` +
         'Stop it, or give this one another LOOPGATE_DATA_DIR.',
     )
   }
 }
 
+/** A database that nobody holds is collected, and its lock with it. */
+const held = new Set<DatabaseSync>()
+
 /** Takes the lock and returns what gives it back. @throws {DataInUseError} */
 export function lockDataDirectory(dir: string): () => void {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
-  const path = join(dir, 'loopgate.lock')
-  const self = JSON.stringify(describe(process.pid))
-  // Written whole under a name of its own, then linked: a lock is never seen half written.
-  const own = `${path}.${randomBytes(6).toString('hex')}`
-  writeFileSync(own, self, { mode: 0o600 })
-  try {
-    while (!tryLink(own, path)) breakStale(dir, path)
-  } finally {
-    rmSync(own, { force: true })
-  }
-  return () => {
-    if (read(path) === self) rmSync(path, { force: true })
-  }
-}
-
-function tryLink(own: string, path: string): boolean {
-  try {
-    linkSync(own, path)
-    return true
-  } catch (error) {
-    if (hasCode(error, 'EEXIST')) return false
-    throw error
-  }
-}
-
-function breakStale(dir: string, path: string): void {
-  const text = read(path)
-  if (text === undefined) return
-  const holder = parse(text)
-  if (holder && isRunning(holder)) throw new DataInUseError(dir, holder)
-  // Of several processes that find it stale, the rename succeeds for one.
-  const aside = `${path}.${randomBytes(6).toString('hex')}`
-  try {
-    renameSync(path, aside)
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return
-    throw error
-  }
-  // Somebody may have taken it over in between: then it goes back where it was.
-  if (read(aside) !== text) tryLink(aside, path)
-  rmSync(aside, { force: true })
-}
-
-function describe(pid: number): Holder {
-  return {
-    pid,
-    startTicks: startTicks(pid),
-    boot: read('/proc/sys/kernel/random/boot_id')?.trim() ?? null,
+  const lock = tryLock(join(dir, LOCK))
+  const path = join(dir, HOLDER)
+  if (!lock) throw new DataInUseError(dir, read(path))
+  held.add(lock)
+  const self: Holder = {
+    pid: process.pid,
     since: new Date(Date.now() - process.uptime() * 1000).toISOString(),
   }
-}
-
-function isRunning(holder: Holder): boolean {
-  const now = describe(holder.pid)
-  if (holder.boot !== now.boot) return false
-  if (holder.startTicks !== null) return holder.startTicks === now.startTicks
-  try {
-    process.kill(holder.pid, 0)
-    return true
-  } catch (error) {
-    return !hasCode(error, 'ESRCH')
+  // Renamed, so that it is never seen half written.
+  writeFileSync(`${path}.new`, JSON.stringify(self), { mode: 0o600 })
+  renameSync(`${path}.new`, path)
+  return () => {
+    if (!held.delete(lock)) return
+    rmSync(path, { force: true })
+    lock.close()
   }
 }
 
-/** The command in field 2 may contain spaces and parentheses: the rest is after the last ")". */
-function startTicks(pid: number): string | null {
-  const fields = read(`/proc/${pid}/stat`)?.split(') ').at(-1)?.split(' ')
-  return fields?.[19] ?? null
+/** SQLite result codes (sqlite.org/rescode.html). */
+const BUSY = 5
+const NOT_A_DATABASE = 26
+/** Of processes that try at once one gets it, once the others have let go. */
+const TRY_MS = 250
+
+/** Undefined when somebody has it, in this process or another. */
+function tryLock(path: string): DatabaseSync | undefined {
+  const database = new DatabaseSync(path, { timeout: TRY_MS })
+  try {
+    database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
+    return database
+  } catch (error) {
+    database.close()
+    if (hasCode(error, BUSY)) return undefined
+    if (!hasCode(error, NOT_A_DATABASE)) throw error
+    // Text that somebody put there. It keeps nobody out, and nobody has it: that is BUSY.
+    truncateSync(path)
+    return tryLock(path)
+  }
 }
 
-function parse(text: string): Holder | undefined {
+const hasCode = (error: unknown, code: number): boolean =>
+  error instanceof Error && 'errcode' in error && error.errcode === code
+
+function read(path: string): Holder | undefined {
   try {
-    return JSON.parse(text) as Holder
+    return JSON.parse(readFileSync(path, 'utf8')) as Holder
   } catch {
-    // A file that is no lock of ours keeps nobody out.
+    // It has the lock and has not written yet who it is.
     return undefined
   }
 }
-
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    if (hasCode(error, 'ENOENT') || hasCode(error, 'ESRCH')) return undefined
-    throw error
-  }
-}
-
-const hasCode = (error: unknown, code: string): boolean =>
-  error instanceof Error && 'code' in error && error.code === code
