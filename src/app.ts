@@ -7,13 +7,15 @@ import type { Config } from './config.ts'
 import { Deliveries } from './core/delivery.ts'
 import { Expiry } from './core/expiry.ts'
 import { Hub } from './core/hub.ts'
-import type { Courier } from './core/ports.ts'
+import type { Clock, Courier } from './core/ports.ts'
+import { Retention } from './core/retention.ts'
 import { HttpAuthenticator } from './http/auth.ts'
 import { addHealthRoutes } from './http/health.ts'
 import { createServer } from './http/server.ts'
 import { PersonTokens } from './http/tokens.ts'
 import { Upgrades } from './http/upgrades.ts'
 import { createMetrics, type PromMetrics } from './metrics.ts'
+import { PgBus } from './storage/bus.ts'
 import { type Database, openDatabase } from './storage/database.ts'
 import { migrate } from './storage/migrate.ts'
 import { readSecret } from './storage/secret-store.ts'
@@ -30,16 +32,28 @@ export interface App extends AsyncDisposable {
 }
 
 /** Opens everything, in order, and listens. What was opened is closed again when a part fails. */
-export async function startApp(config: Config, logger: Logger, version: string): Promise<App> {
+export async function startApp(
+  config: Config,
+  logger: Logger,
+  version: string,
+  clock: Clock = systemClock,
+): Promise<App> {
   const database = await openDatabase(config.database)
-  const parts = await prepare(database, config, logger, version)
+  const parts = await prepare(database, config, { logger, version, clock })
   return startOn(parts, database, config)
 }
 
-async function prepare(database: Database, config: Config, logger: Logger, version: string) {
+/** What the process brings along. */
+interface Around {
+  readonly logger: Logger
+  readonly version: string
+  readonly clock: Clock
+}
+
+async function prepare(database: Database, config: Config, around: Around) {
   try {
     await migrate(database.db)
-    return await build(database, config, logger, version)
+    return await build(database, config, around)
   } catch (error) {
     await database.close()
     throw error
@@ -47,14 +61,15 @@ async function prepare(database: Database, config: Config, logger: Logger, versi
 }
 
 async function startOn(parts: Parts, database: Database, config: Config): Promise<App> {
-  const { http, hub, expiry, channels, deliveries } = parts
+  const { http, hub, bus, expiry, channels, deliveries, retention } = parts
   const stop = once(() => stopAll(parts, database, config.shutdownGraceSeconds * 1000))
   try {
     await http.listen({ host: config.host, port: config.port })
     hub.start()
     expiry.start()
-    await Promise.all(channels.map((channel) => channel.start()))
+    await Promise.all([bus?.start(), ...channels.map((channel) => channel.start())])
     deliveries.start()
+    retention.start()
   } catch (error) {
     await stop()
     throw error
@@ -64,6 +79,7 @@ async function startOn(parts: Parts, database: Database, config: Config): Promis
     facts: () => [
       `listening on ${parts.address()}`,
       `database: ${database.description}`,
+      ...(bus ? [`other processes: ${bus.description}`] : []),
       ...channels.map((channel) => `${channel.name}: ${channel.status().text}`),
     ],
     stop,
@@ -74,7 +90,7 @@ async function startOn(parts: Parts, database: Database, config: Config): Promis
 type Parts = Awaited<ReturnType<typeof build>>
 
 /** Makes every part and opens none. */
-async function build(database: Database, config: Config, logger: Logger, version: string) {
+async function build(database: Database, config: Config, { logger, version, clock }: Around) {
   const stores = createStores(database.db)
   const metrics = createMetrics(() => stores.countActiveSessions())
   const tokens = new PersonTokens(config.jwtSecret ?? (await readSecret(database.db, 'jwt')))
@@ -91,33 +107,36 @@ async function build(database: Database, config: Config, logger: Logger, version
     isUpgrade: (request) => upgrades.takes(request),
   })
   upgrades.attach(http.server)
-  const core = buildCore(config, stores, metrics, logger)
+  const core = buildCore(config, database, stores, { logger, metrics, clock })
   const { hub, deliveries } = core
   const address = () => addressOf(http, config.host)
   const channels = buildChannels(config, core.couriers, {
     ...{ hub, http, auth, logger },
     cards: stores.cards,
     invitations: stores.invitations,
-    clock: systemClock,
+    clock,
     isLocalMode: config.auth === 'local',
     address: () => config.publicUrl?.origin ?? address(),
     secret: (name) => readSecret(database.db, name),
     issueToken: (person) => tokens.issue(person),
     deliver: (requestId) => deliveries.wake(requestId),
   })
-  const built = buildTransports(config, { hub, http, auth, logger, metrics, upgrades, draining })
+  const built = buildTransports(config, {
+    ...{ hub, http, auth, logger, metrics, clock, upgrades, draining },
+  })
   addHealthRoutes(http, {
     ...{ version, auth, registry: metrics.registry },
     ping: () => stores.ping(),
     channels: () => Object.fromEntries(channels.map((c) => [c.name, c.status().state])),
     isDraining: () => draining.signal.aborted,
+    isListening: () => core.bus?.isUp,
   })
   return { ...core, http, upgrades, draining, channels, transports: built, address }
 }
 
 /** The reverse of starting; what takes longer than the grace is cut off. */
 async function stopAll(parts: Parts, database: Database, graceMs: number): Promise<void> {
-  const { draining, transports: open, channels, http, upgrades, expiry, deliveries, hub } = parts
+  const { draining, transports: open, channels, http, upgrades, hub, bus } = parts
   draining.abort()
   const { promise: over, resolve } = Promise.withResolvers<void>()
   const cancel = systemClock.after(graceMs, () => {
@@ -129,29 +148,39 @@ async function stopAll(parts: Parts, database: Database, graceMs: number): Promi
     await Promise.all(open.map((transport) => transport.close()))
     await Promise.all(channels.map((channel) => channel.stop()))
     await http.close()
-    await expiry.stop()
-    await deliveries.stop()
+    await Promise.all([parts.expiry.stop(), parts.deliveries.stop(), parts.retention.stop()])
     hub.stop()
+    await bus?.stop()
     await database.close()
   }
   await Promise.race([drain(), over])
   cancel()
 }
 
-function buildCore(config: Config, stores: Stores, metrics: PromMetrics, logger: Logger) {
+function buildCore(
+  config: Config,
+  { db }: Database,
+  stores: Stores,
+  parts: { logger: Logger; metrics: PromMetrics; clock: Clock },
+) {
   const couriers: Courier[] = []
-  const parts = { clock: systemClock, logger, metrics }
+  const { listenUrl: url } = config
+  const bus = url === undefined ? undefined : new PgBus({ ...parts, db, url })
   const hub = new Hub({
     ...parts,
     sessions: stores.sessions,
     requests: stores.requests,
     log: stores.log,
+    bus,
     couriers,
     maxPending: config.maxPending,
   })
   const expiry = new Expiry({ ...parts, hub, requests: stores.requests })
   const deliveries = new Deliveries({ ...parts, hub, store: stores.deliveries, couriers })
-  return { hub, expiry, deliveries, couriers }
+  const retention = new Retention({
+    ...{ ...parts, pruning: stores.pruning, days: config.eventRetentionDays },
+  })
+  return { hub, bus, expiry, deliveries, retention, couriers }
 }
 
 function buildChannels(config: Config, couriers: Courier[], context: ChannelContext): Channel[] {
@@ -168,6 +197,7 @@ function buildTransports(
     auth: HttpAuthenticator
     logger: Logger
     metrics: PromMetrics
+    clock: Clock
     upgrades: Upgrades
     draining: AbortController
   },
@@ -176,7 +206,6 @@ function buildTransports(
   return transports.map(({ create }) =>
     create({
       ...rest,
-      clock: systemClock,
       allowedOrigins: config.allowedOrigins,
       defaults: { timeoutSeconds: config.requestTimeoutSeconds },
       draining: draining.signal,

@@ -10,6 +10,9 @@ export interface Config {
   readonly host: string
   readonly port: number
   readonly database: DatabaseLocation
+  /** Where to listen for other processes; undefined when the database is ours alone. */
+  readonly listenUrl: string | undefined
+  readonly eventRetentionDays: number
   readonly logLevel: string
   readonly requestTimeoutSeconds: number
   readonly maxPending: number
@@ -168,10 +171,13 @@ const isLoopbackName = (host: string): boolean =>
 
 function toConfig(env: Variables, builders: readonly ChannelBuilder[]): Config {
   const isLocal = isLocalPlace(env.HOST, env.PUBLIC_URL?.href)
+  const database = databaseOf(env)
   return {
     host: env.HOST,
     port: env.SERVER_PORT,
-    database: databaseOf(env),
+    database,
+    listenUrl: database.type === 'postgres' ? (env.LISTEN_DATABASE_URL ?? database.url) : undefined,
+    eventRetentionDays: env.EVENT_RETENTION_DAYS,
     logLevel: env.LOG_LEVEL,
     requestTimeoutSeconds: env.REQUEST_TIMEOUT,
     maxPending: env.MAX_CONCURRENT_REQUESTS,

@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { Metrics } from './core/ports.ts'
+import type { BusMetrics, Metrics } from './core/ports.ts'
 
 /** Clients with a label of their own. Without a bound anybody could fill the memory of Prometheus. */
 const MAX_CLIENTS = 200
@@ -8,6 +8,8 @@ export interface PromMetrics extends Metrics {
   readonly registry: Registry
   /** A stream was opened (1) or is gone (-1). */
   connections(transport: string, change: 1 | -1): void
+  /** Of the processes on one database. */
+  readonly bus: BusMetrics
 }
 
 export function createMetrics(countActiveSessions: () => Promise<number>): PromMetrics {
@@ -59,6 +61,7 @@ export function createMetrics(countActiveSessions: () => Promise<number>): PromM
   })
   const clients = new Set<string>()
   return {
+    bus: createBusMetrics(registers),
     registry,
     submitted(clientId) {
       if (clients.size < MAX_CLIENTS) clients.add(clientId)
@@ -68,5 +71,24 @@ export function createMetrics(countActiveSessions: () => Promise<number>): PromM
     delivered: (channel, result) => deliveries.inc({ channel, result }),
     failed: (stage) => failures.inc({ stage }),
     connections: (transport, change) => streams.inc({ transport }, change),
+  }
+}
+
+function createBusMetrics(registers: Registry[]): BusMetrics {
+  const hints = new Counter({
+    name: 'loopgate_bus_hints_total',
+    help: 'Hints to and from other processes that a session has news, by direction.',
+    labelNames: ['direction'],
+    registers,
+  })
+  const up = new Gauge({
+    name: 'loopgate_bus_up',
+    help: '1 while hints of other processes arrive (LISTEN); 0 while the log is polled instead.',
+    registers,
+  })
+  return {
+    sent: (count) => hints.inc({ direction: 'sent' }, count),
+    received: (count) => hints.inc({ direction: 'received' }, count),
+    listening: (isUp) => up.set(isUp ? 1 : 0),
   }
 }

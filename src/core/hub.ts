@@ -1,6 +1,7 @@
 import { LoopgateError } from './errors.ts'
 import type { Event, Since } from './event.ts'
 import type {
+  Bus,
   Clock,
   Courier,
   EventLog,
@@ -26,14 +27,14 @@ import {
   settle,
 } from './request.ts'
 import { type Reader, Subscription } from './subscription.ts'
-
-/** How often the hub asks the log whether a reader missed something. A lost hint costs this long. */
-const SWEEP_MS = 2_000
+import { Subscriptions } from './subscriptions.ts'
 
 export interface HubOptions {
   readonly sessions: SessionStore
   readonly requests: RequestStore
   readonly log: EventLog
+  /** To the other processes on the same database, when there can be any. */
+  readonly bus?: Bus | undefined
   /** Filled when the channels are built, before the hub is started. */
   readonly couriers: readonly Courier[]
   readonly clock: Clock
@@ -60,22 +61,22 @@ export type Listener = (event: Event) => void
  */
 export class Hub {
   readonly #options: HubOptions
-  readonly #topics = new Map<string, Set<Subscription>>()
+  readonly #subscriptions: Subscriptions
   readonly #listeners = new Set<Listener>()
-  #cancelSweep: (() => void) | undefined
-  #stopped = false
 
   constructor(options: HubOptions) {
     this.#options = options
+    const { log, clock, bus } = options
+    const failed = (error: unknown) => this.#failed('sweep', error)
+    this.#subscriptions = new Subscriptions({ log, clock, bus, failed })
   }
 
   start(): void {
-    this.#scheduleSweep()
+    this.#subscriptions.start()
   }
 
   stop(): void {
-    this.#stopped = true
-    this.#cancelSweep?.()
+    this.#subscriptions.stop()
   }
 
   onEvent(listener: Listener): () => void {
@@ -203,15 +204,15 @@ export class Hub {
     const sessionId = 'sessionId' in of ? of.sessionId : (request?.question.sessionId ?? '')
     const target = { tenant, sessionId, requestId: request?.question.id }
     const subscription = new Subscription(target, reader, this.#options.log, {
-      left: (left) => this.#leave(left),
+      left: (left) => this.#subscriptions.delete(left),
       failed: (error) => this.#failed('subscription', error),
     })
     // Before the place is looked for: what is committed in between makes the subscription dirty.
-    this.#join(subscription)
+    this.#subscriptions.add(subscription)
     try {
       await subscription.start(await this.#options.log.locate(target, since))
     } catch (error) {
-      this.#leave(subscription)
+      this.#subscriptions.delete(subscription)
       throw error
     }
     // Nothing comes after the end of a request: who has read it all has nothing to wait for.
@@ -297,14 +298,14 @@ export class Hub {
     }))
   }
 
-  /** Tells this process's readers and listeners of what was committed. */
+  /**
+   * Tells of what was committed: this process's readers and listeners at once, and the other
+   * processes that there is something to read.
+   */
   publish(events: readonly Event[]): void {
     for (const event of events) {
-      const { tenant, sessionId } = event.question
-      // A copy, because a subscription that ends leaves the topic meanwhile.
-      for (const subscription of [...(this.#topics.get(topic(tenant, sessionId)) ?? [])]) {
-        subscription.push(event)
-      }
+      this.#subscriptions.push(event)
+      this.#options.bus?.ring(event.question)
       this.#measure(event)
       for (const listener of this.#listeners) listener(event)
     }
@@ -314,49 +315,6 @@ export class Hub {
     if (state.settledAt === null || state.outcome === null) return
     const seconds = (state.settledAt.getTime() - question.createdAt.getTime()) / 1000
     this.#options.metrics.settled(state.outcome, seconds)
-  }
-
-  #join(subscription: Subscription): void {
-    const { tenant, sessionId } = subscription.target
-    const key = topic(tenant, sessionId)
-    const subscriptions = this.#topics.get(key) ?? new Set()
-    subscriptions.add(subscription)
-    this.#topics.set(key, subscriptions)
-  }
-
-  #leave(subscription: Subscription): void {
-    const { tenant, sessionId } = subscription.target
-    const key = topic(tenant, sessionId)
-    const subscriptions = this.#topics.get(key)
-    subscriptions?.delete(subscription)
-    if (subscriptions?.size === 0) this.#topics.delete(key)
-  }
-
-  #scheduleSweep(): void {
-    if (this.#stopped) return
-    this.#cancelSweep = this.#options.clock.after(SWEEP_MS, () => {
-      void this.#sweep()
-        .catch((error: unknown) => this.#failed('sweep', error))
-        .finally(() => this.#scheduleSweep())
-    })
-  }
-
-  /** Wakes the readers whose session's log goes beyond them. */
-  async #sweep(): Promise<void> {
-    const live = [...this.#topics.values()].flatMap((topic) => [...topic]).filter((s) => s.isLive)
-    const lowest = new Map<string, { tenant: string; sessionId: string; seq: number }>()
-    for (const { target, seq } of live) {
-      const key = topic(target.tenant, target.sessionId)
-      if (seq < (lowest.get(key)?.seq ?? Number.POSITIVE_INFINITY)) {
-        lowest.set(key, { tenant: target.tenant, sessionId: target.sessionId, seq })
-      }
-    }
-    if (lowest.size === 0) return
-    for (const { tenant, sessionId } of await this.#options.log.ahead([...lowest.values()])) {
-      for (const subscription of this.#topics.get(topic(tenant, sessionId)) ?? []) {
-        subscription.wake()
-      }
-    }
   }
 
   #failed(stage: 'subscription' | 'sweep', error: unknown): void {
@@ -378,6 +336,3 @@ function required(request: HitlRequest | undefined): HitlRequest {
 }
 
 const after = ({ question, state, cursor }: Event): HitlRequest => ({ question, state, cursor })
-
-/** Tenants and session ids have no NUL, so two topics are never the same text. */
-const topic = (tenant: string, sessionId: string): string => `${tenant}\0${sessionId}`

@@ -106,10 +106,13 @@ export interface StoredRequest {
   readonly settledBy: string | null
 }
 
-/** What is read: a session's log, or the part of it that belongs to one request. */
-export interface Target {
+export interface SessionKey {
   readonly tenant: string
   readonly sessionId: string
+}
+
+/** What is read: a session's log, or the part of it that belongs to one request. */
+export interface Target extends SessionKey {
   readonly requestId?: string | undefined
 }
 
@@ -133,16 +136,54 @@ export interface Page {
 export interface EventLog {
   /** @throws {LoopgateError} SESSION_NOT_FOUND or REQUEST_NOT_FOUND. */
   locate(target: Target, since: Since): Promise<Position>
-  /** The next events after `seq`, in order, without a gap. */
+  /**
+   * The next events after `seq`, in order, without a gap.
+   * @throws {LoopgateError} CURSOR_GONE when events after `seq` are not kept any more.
+   */
   read(target: Target, seq: number, limit: number): Promise<Page>
-  /** The newest `seq` of those sessions whose log goes beyond the given one. */
+  /** Those whose log goes beyond the given `seq`, or, in a restored database, not so far. */
   ahead(
     readers: readonly {
       readonly tenant: string
       readonly sessionId: string
       readonly seq: number
     }[],
-  ): Promise<readonly { readonly tenant: string; readonly sessionId: string }[]>
+  ): Promise<readonly SessionKey[]>
+}
+
+export interface EventPruning {
+  /**
+   * Deletes events whose requests were settled more than `days` ago, from the beginning of their
+   * log, and so never past the creation of a request that is pending. One bounded batch, of sessions
+   * after `from`. MUST be safe beside readers, writers and others that prune.
+   */
+  prune(days: number, from: SessionKey | undefined): Promise<Pruned>
+}
+
+export interface Pruned {
+  /** How many events were deleted. */
+  readonly events: number
+  /** After which session the next batch begins; undefined when all were looked at. */
+  readonly next: SessionKey | undefined
+}
+
+/**
+ * Tells the other processes whose log has grown. It carries hints and no truth: one that is lost,
+ * repeated or late changes only when something arrives.
+ */
+export interface Bus {
+  /** To the others, after the commit. MUST NOT throw, and MUST NOT wait. */
+  ring(session: SessionKey): void
+  /** What the others say, from when the bus is started until it is stopped. */
+  listen(ear: BusEar): void
+  /** False while the hints of others do not arrive. */
+  readonly isUp: boolean
+}
+
+export interface BusEar {
+  hinted(session: SessionKey): void
+  /** `isUp` is another one. When it is true, what was hinted at until now may have been missed. */
+  changed(isUp: boolean): void
 }
 
 /** A request as it stands before a reviewer in one channel. `message` is the channel's own reference. */
@@ -292,5 +333,13 @@ export interface Metrics {
   settled(outcome: string, seconds: number): void
   delivered(channel: string, result: 'delivered' | 'failed' | 'retried'): void
   /** A failure in the background, which no caller sees. The stages are a closed list. */
-  failed(stage: 'expiry' | 'delivery' | 'subscription' | 'sweep'): void
+  failed(stage: 'expiry' | 'delivery' | 'subscription' | 'sweep' | 'bus' | 'retention'): void
+}
+
+export interface BusMetrics {
+  /** Hints went out in one statement. */
+  sent(hints: number): void
+  received(hints: number): void
+  /** Whether the hints of others arrive. */
+  listening(isUp: boolean): void
 }

@@ -1,3 +1,4 @@
+import { LoopgateError } from './errors.ts'
 import { type Cursor, type Event, isTerminal } from './event.ts'
 import type { EventLog, Position, Target } from './ports.ts'
 
@@ -9,6 +10,8 @@ export type EndReason =
   | 'settled'
   /** The reader's own doing. */
   | 'left'
+  /** What comes next is not kept any more: who comes back with its cursor is told so. */
+  | 'gone'
 
 /** Takes a subscription's events. Its methods MUST NOT throw. */
 export interface Reader {
@@ -36,7 +39,7 @@ export interface SubscriptionOwner {
  * `replaying`  reading pages after the cursor. A hint marks it dirty: what it hints at is read.
  * `live`       everything up to the cursor was given; the event with the next `seq` is given as it
  *              comes, and anything else makes it replay. A reading that failed ends here too: the
- *              hub's sweep finds that the log goes beyond the cursor, and wakes it again.
+ *              sweep finds that the log goes beyond the cursor, and wakes it again.
  * `ended`      gives nothing any more.
  *
  * Memory is constant: nothing is queued here, because the log is the queue.
@@ -114,6 +117,10 @@ export class Subscription {
         if (await this.#readPage()) this.#goLive()
       }
     } catch (error) {
+      if (error instanceof LoopgateError && error.code === 'CURSOR_GONE') {
+        this.end('gone')
+        return
+      }
       this.#goLive()
       this.#owner.failed(error)
     }

@@ -12,11 +12,13 @@ export interface HealthOptions {
   /** What each channel says of itself. */
   readonly channels: () => Readonly<Record<string, string>>
   readonly isDraining: () => boolean
+  /** Whether other processes are heard; undefined when there can be none. */
+  readonly isListening: () => boolean | undefined
 }
 
 /** /health for people and old clients, /livez and /readyz for supervisors, /metrics for Prometheus. */
 export function addHealthRoutes(http: FastifyInstance, options: HealthOptions): void {
-  const { version, auth, registry, ping, channels, isDraining } = options
+  const { version, auth, registry, ping, channels, isDraining, isListening } = options
 
   http.get('/health', async (_request, reply) => {
     const isUp = await answers(ping)
@@ -25,6 +27,7 @@ export function addHealthRoutes(http: FastifyInstance, options: HealthOptions): 
       service: 'loopgate',
       version,
       database: isUp ? 'up' : 'away',
+      ...listenState(isListening()),
       channels: channels(),
     })
   })
@@ -45,6 +48,9 @@ export function addHealthRoutes(http: FastifyInstance, options: HealthOptions): 
     return reply.type(registry.contentType).send(await registry.metrics())
   })
 }
+
+const listenState = (isListening: boolean | undefined) =>
+  isListening === undefined ? {} : { listen: isListening ? 'up' : 'down' }
 
 async function answers(ping: () => Promise<void>): Promise<boolean> {
   try {

@@ -37,26 +37,43 @@ export class PgEventLog implements EventLog {
 
   async read(target: Target, seq: number, limit: number): Promise<Page> {
     const { tenant, sessionId, requestId } = target
-    // Looked at before the rows: what is in the log by then is among them, or is not the reader's.
-    const head = requestId === undefined ? seq : (await this.#place(target, undefined)).seq
+    // One statement, and so one moment: what is in the log is among the rows, or is not the reader's.
     const rows = await this.#db
-      .selectFrom('events')
-      .innerJoin('requests', 'requests.id', 'events.request_id')
-      .where('events.tenant', '=', tenant)
-      .where('events.session_id', '=', sessionId)
-      .where('events.seq', '>', seq)
-      .$if(requestId !== undefined, (query) =>
-        query.where('events.request_id', '=', requestId ?? ''),
+      .selectFrom('sessions')
+      .leftJoinLateral(
+        (query) =>
+          query
+            .selectFrom('events')
+            .innerJoin('requests', 'requests.id', 'events.request_id')
+            .whereRef('events.tenant', '=', 'sessions.tenant')
+            .whereRef('events.session_id', '=', 'sessions.id')
+            .where('events.seq', '>', seq)
+            .$if(requestId !== undefined, (only) =>
+              only.where('events.request_id', '=', requestId ?? ''),
+            )
+            .select(['events.seq', 'events.epoch', 'events.type as event_type', 'at', 'state'])
+            .select(QUESTION_COLUMNS)
+            .orderBy('events.seq')
+            .limit(limit)
+            .as('event'),
+        (join) => join.onTrue(),
       )
-      .select(['events.seq', 'events.epoch', 'events.type as event_type', 'at', 'state'])
-      .select(QUESTION_COLUMNS)
-      .orderBy('events.seq')
-      .limit(limit)
+      .where('sessions.tenant', '=', tenant)
+      .where('sessions.id', '=', sessionId)
+      .select(['sessions.seq as head', 'sessions.floor_seq'])
+      // The columns of the join above, whatever the tables will have.
+      .selectAll('event')
+      .orderBy('event.seq')
       .execute()
-    const events = rows.map((row) => toEvent({ ...row, type: row.event_type }, toQuestion(row)))
-    const complete = rows.length < limit
-    const last = rows.at(-1)?.seq ?? seq
-    return { events, seq: complete ? Math.max(head, last) : last, complete }
+    const [first] = rows
+    if (!first) throw new LoopgateError('SESSION_NOT_FOUND')
+    // Pruned, or a history that was undone while the reader was there.
+    if (first.floor_seq > seq || first.head < seq) throw new LoopgateError('CURSOR_GONE')
+    const found = rows.filter(isFound)
+    const events = found.map((row) => toEvent({ ...row, type: row.event_type }, toQuestion(row)))
+    const complete = found.length < limit
+    const last = found.at(-1)?.seq ?? seq
+    return { events, seq: complete ? Math.max(first.head, last) : last, complete }
   }
 
   async ahead(
@@ -70,7 +87,7 @@ export class PgEventLog implements EventLog {
         ${readers.map(({ seq }) => seq)}::bigint[]
       ) AS reader (tenant, session_id, seq)
       JOIN sessions ON sessions.tenant = reader.tenant AND sessions.id = reader.session_id
-      WHERE sessions.seq > reader.seq`.execute(this.#db)
+      WHERE sessions.seq <> reader.seq`.execute(this.#db)
     return rows.map(({ tenant, id }) => ({ tenant, sessionId: id }))
   }
 
@@ -117,5 +134,14 @@ function resolve(
     return { cursor: { epoch: place.epoch, seq: place.seq }, recovered: true }
   }
   const before = place.epoch_there
-  return { cursor: before === null ? floor : { epoch: before, seq: wanted }, recovered: true }
+  // Not even the request's beginning is kept.
+  if (before === null) return { cursor: floor, recovered: false }
+  return { cursor: { epoch: before, seq: wanted }, recovered: true }
+}
+
+/** The join gives one row without an event when there is none. */
+function isFound<Row extends { readonly seq: number | null }>(
+  row: Row,
+): row is { [Column in keyof Row]: NonNullable<Row[Column]> } & Row {
+  return row.seq !== null
 }

@@ -4,6 +4,7 @@ import type {
   CardStore,
   DeliveryStore,
   EventLog,
+  EventPruning,
   InvitationStore,
   RequestStore,
   SessionStore,
@@ -11,6 +12,7 @@ import type {
 import { PgDeliveryStore } from './delivery-store.ts'
 import { PgEventLog } from './event-log.ts'
 import { PgInvitationStore } from './invitation-store.ts'
+import { pruneEvents } from './pruning.ts'
 import { PgRequestStore } from './request-store.ts'
 import type { Tables } from './schema.ts'
 import { PgSessionStore } from './session-store.ts'
@@ -20,6 +22,7 @@ export interface Stores {
   readonly sessions: SessionStore
   readonly requests: RequestStore
   readonly log: EventLog
+  readonly pruning: EventPruning
   readonly deliveries: DeliveryStore
   readonly cards: CardStore
   readonly invitations: InvitationStore
@@ -36,6 +39,7 @@ export function createStores(db: Kysely<Tables>): Stores {
     sessions: guarded(new PgSessionStore(db, boot)),
     requests: guarded(new PgRequestStore(db, boot)),
     log: guarded(new PgEventLog(db)),
+    pruning: guarded({ prune: (days, from) => pruneEvents(db, days, from) }),
     deliveries,
     cards: deliveries,
     invitations: guarded(new PgInvitationStore(db)),

@@ -3,7 +3,7 @@ import { type Event, formatCursor, parseSince, type Since } from '../core/event.
 import type { Hub } from '../core/hub.ts'
 import type { Clock, Position } from '../core/ports.ts'
 import type { Principal } from '../core/principal.ts'
-import type { Reader, Subscription } from '../core/subscription.ts'
+import type { EndReason, Reader, Subscription } from '../core/subscription.ts'
 import { parse } from '../protocol/fields.ts'
 import { pollQuery, toTarget } from '../protocol/requests.ts'
 import { toEnvelope, toView } from '../protocol/view.ts'
@@ -43,6 +43,7 @@ class PageReader implements Reader {
   #position: Position | undefined
   #subscription: Subscription | undefined
   #isWaiting = false
+  #isGone = false
 
   async read(
     hub: Hub,
@@ -69,7 +70,7 @@ class PageReader implements Reader {
   /** @throws {LoopgateError} CURSOR_GONE when the cursor could not be continued. */
   answer() {
     this.#leave()
-    if (!this.#position?.recovered) {
+    if (!this.#position?.recovered || this.#isGone) {
       throw new LoopgateError(
         'CURSOR_GONE',
         'the log can not be continued from this cursor; since=earliest reads all that is kept',
@@ -94,7 +95,8 @@ class PageReader implements Reader {
     return Promise.resolve()
   }
 
-  ended(): void {
+  ended(reason: EndReason): void {
+    this.#isGone = reason === 'gone'
     this.#ended.resolve()
   }
 

@@ -169,7 +169,8 @@ class Connection implements Peer, Backlogged {
   }
 
   unsubscribed(names: Names, reason: EndReason): void {
-    this.#socket.emit('unsubscribed', { ...names, reason })
+    if (reason === 'gone') this.cut()
+    else this.#socket.emit('unsubscribed', { ...names, reason })
   }
 
   drained(): Promise<void> {

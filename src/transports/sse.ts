@@ -139,6 +139,8 @@ class SseReader implements Reader, Beating, Backlogged {
       this.#reply = undefined
       void reply.code(204).send()
     }
+    // It says where reading started, and then ends: whoever comes back is told what is gone.
+    if (reason === 'gone') this.open()
     this.close()
   }
 

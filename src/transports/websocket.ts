@@ -145,7 +145,8 @@ class Connection implements Peer, Beating, Backlogged {
   }
 
   unsubscribed(names: Names, reason: EndReason): void {
-    this.#send({ type: 'unsubscribed', ...names, reason })
+    if (reason === 'gone') this.cut()
+    else this.#send({ type: 'unsubscribed', ...names, reason })
   }
 
   beat(): void {

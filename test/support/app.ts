@@ -1,6 +1,7 @@
 import { pino } from 'pino'
 import { type App, startApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
+import type { Clock } from '../../src/core/ports.ts'
 import type { Problem, RequestView } from '../../src/protocol/types.ts'
 
 /** A server in this process, as a client sees it. */
@@ -30,10 +31,13 @@ export interface Answer<Body> {
   readonly body: Body & Partial<Omit<Problem, 'status'>>
 }
 
-export async function startTestApp(env: Record<string, string> = {}): Promise<TestApp> {
+export async function startTestApp(
+  env: Record<string, string> = {},
+  clock?: Clock,
+): Promise<TestApp> {
   const config = readConfig({ LOOPGATE_DATA_DIR: 'memory://', SERVER_PORT: '0', ...env })
   const level = process.env['TEST_LOG_LEVEL'] ?? 'silent'
-  const app = await startApp(config, pino({ level }, pino.destination(2)), '0.0.0-test')
+  const app = await startApp(config, pino({ level }, pino.destination(2)), '0.0.0-test', clock)
   return new HttpTestApp(app)
 }
 

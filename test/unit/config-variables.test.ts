@@ -36,7 +36,7 @@ const ROWS: readonly Row[] = [
     name: 'DATABASE_URL',
     taken: ['postgres://u:p@h:5432/d', 'postgresql://h/d?sslmode=require'].map((url) => [
       url,
-      { database: { type: 'postgres', url } },
+      { database: { type: 'postgres', url }, listenUrl: url },
     ]),
     refused: ['mysql://h/d', 'h:5432/d', 'postgres', 'http://h/d'],
   },
@@ -81,8 +81,8 @@ const ROWS: readonly Row[] = [
   {
     name: 'EVENT_RETENTION_DAYS',
     taken: [
-      ['1', {}],
-      ['365', {}],
+      ['1', { eventRetentionDays: 1 }],
+      ['365', { eventRetentionDays: 365 }],
     ],
     refused: ['0', ...NO_NUMBERS],
   },

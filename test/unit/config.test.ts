@@ -12,6 +12,8 @@ test('with nothing set everything has its default', () => {
     host: '127.0.0.1',
     port: 8080,
     database: { type: 'embedded', dataDir: './.loopgate' },
+    listenUrl: undefined,
+    eventRetentionDays: 30,
     logLevel: 'info',
     requestTimeoutSeconds: 300,
     maxPending: 100,
@@ -23,6 +25,14 @@ test('with nothing set everything has its default', () => {
     shutdownGraceSeconds: 10,
     channels: [expect.any(Function)],
   })
+})
+
+test('other processes are listened for where LISTEN_DATABASE_URL says, and only on PostgreSQL', () => {
+  const env = { LISTEN_DATABASE_URL: 'postgres://direct/d' }
+  expect(readConfig(env).listenUrl).toBeUndefined()
+  const config = readConfig({ ...env, DATABASE_URL: 'postgres://pooler/d' })
+  expect(config.listenUrl).toBe('postgres://direct/d')
+  expect(config.database).toEqual({ type: 'postgres', url: 'postgres://pooler/d' })
 })
 
 test('what is read can not be changed', () => {
