@@ -1,4 +1,5 @@
 import { afterAll, beforeAll } from 'vitest'
+import type { Clock } from '../../../src/core/ports.ts'
 import { PersonTokens } from '../../../src/http/tokens.ts'
 import { startTestApp, type TestApp } from '../app.ts'
 import { type DatabaseKind, openTestDatabase } from '../database.ts'
@@ -29,7 +30,8 @@ export async function openServer(
 export const startOn = (
   place: Readonly<Record<string, string>>,
   env: Record<string, string> = {},
-) => startTestApp({ JWT_SECRET, SHUTDOWN_GRACE: '2', ...place, ...env })
+  clock?: Clock,
+) => startTestApp({ JWT_SECRET, SHUTDOWN_GRACE: '2', ...place, ...env }, clock)
 
 async function openPlace(
   kind: DatabaseKind,
