@@ -131,29 +131,47 @@ async function build(database: Database, config: Config, { logger, version, cloc
     isDraining: () => draining.signal.aborted,
     isListening: () => core.bus?.isUp,
   })
-  return { ...core, http, upgrades, draining, channels, transports: built, address }
+  return { ...core, http, upgrades, draining, channels, transports: built, address, logger }
 }
 
-/** The reverse of starting; what takes longer than the grace is cut off. */
+/** How long what is in work may take after the grace, when nobody outside waits for it any more. */
+const LAST_MS = 3_000
+
+/**
+ * The reverse of starting. New work is refused from the first moment; those who are here are told
+ * and leave at a pace, in half of the grace; who is still here when it is over is cut off. Then
+ * what works in the background ends, and the database last.
+ */
 async function stopAll(parts: Parts, database: Database, graceMs: number): Promise<void> {
-  const { draining, transports: open, channels, http, upgrades, hub, bus } = parts
-  draining.abort()
-  const { promise: over, resolve } = Promise.withResolvers<void>()
-  const cancel = systemClock.after(graceMs, () => {
-    http.server.closeAllConnections()
-    upgrades.destroyAll()
-    resolve()
-  })
-  const drain = async () => {
-    await Promise.all(open.map((transport) => transport.close()))
-    await Promise.all(channels.map((channel) => channel.stop()))
-    await http.close()
-    await Promise.all([parts.expiry.stop(), parts.deliveries.stop(), parts.retention.stop()])
-    hub.stop()
-    await bus?.stop()
-    await database.close()
+  const { draining, transports: open, channels, http, upgrades, hub, bus, logger } = parts
+  const all = async (stops: readonly Promise<unknown>[]) => {
+    for (const { reason } of (await Promise.allSettled(stops)) as PromiseRejectedResult[]) {
+      if (reason !== undefined) logger.warn({ err: reason }, 'a part did not stop well')
+    }
   }
-  await Promise.race([drain(), over])
+  draining.abort()
+  const drained = (async () => {
+    const leaving = open.map((transport) => transport.close(graceMs / 2))
+    await all([...leaving, ...channels.map((channel) => channel.stop())])
+    await all([http.close()])
+  })()
+  await within(graceMs, drained)
+  http.server.closeAllConnections()
+  upgrades.destroyAll()
+  await within(
+    LAST_MS,
+    all([drained, parts.expiry.stop(), parts.deliveries.stop(), parts.retention.stop()]),
+  )
+  hub.stop()
+  await within(LAST_MS, all([Promise.resolve(bus?.stop())]))
+  await database.close()
+}
+
+/** Resolves with the promise, or when the time is over. */
+async function within(ms: number, promise: Promise<void>): Promise<void> {
+  const { promise: over, resolve } = Promise.withResolvers<void>()
+  const cancel = systemClock.after(ms, resolve)
+  await Promise.race([promise, over])
   cancel()
 }
 

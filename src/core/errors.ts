@@ -69,6 +69,10 @@ export function isPassing(error: unknown): boolean {
   return error instanceof LoopgateError && error.code === 'UNAVAILABLE'
 }
 
+/** What is asked of a server that is about to end. Another process may take it, or the next one. */
+export const stopping = (): LoopgateError =>
+  new LoopgateError('UNAVAILABLE', 'the server is stopping', { retryAfterSeconds: 1 })
+
 /** INVALID_INPUT that names one field. */
 export function invalid(path: string, message: string): LoopgateError {
   return new LoopgateError('INVALID_INPUT', `${path || 'input'}: ${message}`, {

@@ -7,7 +7,7 @@ import fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify'
-import { invalid, LoopgateError } from '../core/errors.ts'
+import { invalid, LoopgateError, stopping } from '../core/errors.ts'
 import type { Authenticator } from '../core/ports.ts'
 import { isTooDeep, MAX_DEPTH, parseJson } from '../protocol/json.ts'
 import { toLoopgateError, toProblem } from '../protocol/problem.ts'
@@ -97,9 +97,6 @@ export function createServer(options: ServerOptions): FastifyInstance {
   )
   return http
 }
-
-const stopping = () =>
-  new LoopgateError('UNAVAILABLE', 'the server is stopping', { retryAfterSeconds: 1 })
 
 /**
  * Lets the pages of ALLOWED_ORIGINS read our answers (Fetch standard, CORS protocol). False when

@@ -24,7 +24,14 @@ export function toProblem(error: LoopgateError): Problem {
 
 /** The body of an `error` frame and of a refused acknowledgement. */
 export function toErrorBody(error: LoopgateError) {
-  return { code: error.code, message: error.message, ...more(error) }
+  const { retryAfterSeconds } = error.details
+  return {
+    code: error.code,
+    message: error.message,
+    // What Retry-After is over HTTP.
+    ...(retryAfterSeconds !== undefined && { retry_after_ms: retryAfterSeconds * 1_000 }),
+    ...more(error),
+  }
 }
 
 function more({ details }: LoopgateError): Pick<Problem, 'errors' | 'request'> {

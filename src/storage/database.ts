@@ -30,6 +30,8 @@ const types: pg.CustomTypesConfig = {
 /** A statement that takes longer is stuck, and its caller wants to know. */
 const STATEMENT_TIMEOUT_MS = 10_000
 const CONNECT_TIMEOUT_MS = 5_000
+/** A statement that is in work when the pool is closed has this long to end. */
+const CLOSE_MS = 2_000
 
 /** @throws {DataInUseError} when another process has the data directory. */
 export async function openDatabase(location: DatabaseLocation): Promise<Database> {
@@ -49,7 +51,22 @@ function openPostgres(url: string): Database {
     keepAlive: true,
   })
   const { host, pathname } = new URL(url)
-  return wrap(pool, `PostgreSQL ${host}${pathname}`, () => pool.end())
+  return wrap(pool, `PostgreSQL ${host}${pathname}`, closing(pool))
+}
+
+/** Ending a pool waits for the statements in work. Those that take too long are cut off here. */
+function closing(pool: pg.Pool): () => Promise<void> {
+  const clients = new Set<pg.Client>()
+  pool.on('connect', (client) => clients.add(client as unknown as pg.Client))
+  pool.on('remove', (client) => clients.delete(client as unknown as pg.Client))
+  return async () => {
+    const late = setTimeout(() => {
+      // With a statement in work, a client that ends destroys its socket.
+      for (const client of clients) void client.end().catch(() => undefined)
+    }, CLOSE_MS)
+    await pool.end()
+    clearTimeout(late)
+  }
 }
 
 /**

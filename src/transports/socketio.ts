@@ -1,6 +1,7 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Server, type Socket } from 'socket.io'
 import type { WebSocket } from 'ws'
+import { stopping } from '../core/errors.ts'
 import { type Event, formatCursor } from '../core/event.ts'
 import type { Principal } from '../core/principal.ts'
 import type { EndReason } from '../core/subscription.ts'
@@ -8,11 +9,11 @@ import { CLOSE, type Close } from '../protocol/close-codes.ts'
 import { parse } from '../protocol/fields.ts'
 import { checkSize, subscribeBody } from '../protocol/frames.ts'
 import { checkJson } from '../protocol/json.ts'
-import { toErrorBody, toLoopgateError } from '../protocol/problem.ts'
+import { toErrorBody, toLoopgateError, toProblem } from '../protocol/problem.ts'
 import { parseSubmission, requestBody } from '../protocol/requests.ts'
 import { envelopeJson, toEnvelope, toView } from '../protocol/view.ts'
 import { type Backlogged, Backlogs, FULL_BYTES } from './backlog.ts'
-import { CLOSE_MS, retryAfterMs } from './closing.ts'
+import { CLOSE_MS, Commands, closeEvenly, refuseWhile, retryAfterMs } from './closing.ts'
 import { type Names, type Peer, SubscriptionSet } from './subscription-set.ts'
 import type { Transport, TransportContext, TransportDefinition } from './transport.ts'
 
@@ -27,6 +28,7 @@ type Handler = (body: unknown, acknowledge: Acknowledge) => Promise<void>
 interface Shared {
   readonly context: TransportContext
   readonly backlogs: Backlogs
+  readonly open: Set<Connection>
 }
 
 /** Socket.IO 4 at /socket.io. The cursor does what its connection state recovery would do. */
@@ -34,7 +36,7 @@ export const socketio: TransportDefinition = {
   name: 'socketio',
   create(context): Transport {
     const { auth, clock, upgrades } = context
-    const shared: Shared = { context, backlogs: new Backlogs(clock) }
+    const shared: Shared = { context, backlogs: new Backlogs(clock), open: new Set() }
     const io = new Server(upgrades.claim(PREFIX), {
       serveClient: false,
       // Upgrades of other paths are other transports'.
@@ -43,7 +45,10 @@ export const socketio: TransportDefinition = {
       httpCompression: false,
       maxHttpBufferSize: MAX_PACKET_BYTES,
       // `cors` says nothing about WebSocket: the Origin is checked here, for every transport.
-      allowRequest: (request, decide) => decide(...admit(context, request)),
+      allowRequest: (request, decide) => {
+        if (context.draining.aborted) refuse(request)
+        else decide(...admit(context, request))
+      },
       cors: { origin: [...context.allowedOrigins] },
     })
     io.use((socket, next) => {
@@ -73,23 +78,39 @@ export const socketio: TransportDefinition = {
 
     return {
       name: 'socketio',
-      close: async () => {
+      close: async (spreadMs) => {
+        await closeEvenly(shared.open, spreadMs, clock, (connection) => connection.depart())
         shared.backlogs.stop()
-        for (const socket of io.of('/').sockets.values()) disconnect(context, socket, CLOSE.restart)
-        io.engine.close()
       },
     }
   },
 }
 
 function admit(context: TransportContext, request: IncomingMessage): [string | null, boolean] {
-  if (context.draining.aborted) return ['the server is stopping', false]
   try {
     context.auth.admit({ headers: request.headers, remoteAddress: request.socket.remoteAddress })
     return [null, true]
   } catch (error) {
     return [toLoopgateError(error).message, false]
   }
+}
+
+/** Answers a handshake while the server stops. Engine.io itself knows 400 and 403 alone. */
+function refuse(request: IncomingMessage): void {
+  // Engine.io leaves the response there; an upgrade has none.
+  const { res, socket } = request as IncomingMessage & { readonly res?: ServerResponse }
+  const error = stopping()
+  const retryAfter = String(error.details.retryAfterSeconds ?? 1)
+  if (res) {
+    const headers = { 'retry-after': retryAfter, connection: 'close' }
+    res
+      .writeHead(error.status, { ...headers, 'content-type': 'application/problem+json' })
+      .end(JSON.stringify(toProblem(error)))
+    return
+  }
+  const lines = ['HTTP/1.1 503 Service Unavailable', `Retry-After: ${retryAfter}`]
+  socket.write([...lines, 'Connection: close', 'Content-Length: 0', '', ''].join('\r\n'))
+  socket.destroySoon()
 }
 
 /**
@@ -115,7 +136,9 @@ class Connection implements Peer, Backlogged {
   readonly #principal: Principal
   readonly #shared: Shared
   readonly #subscriptions: SubscriptionSet
+  readonly #commands = new Commands()
   #inWork = 0
+  #isClosing = false
 
   constructor(socket: Socket, principal: Principal, shared: Shared) {
     this.#socket = socket
@@ -127,6 +150,7 @@ class Connection implements Peer, Backlogged {
   open(): void {
     const { hub, connections, defaults } = this.#shared.context
     connections('socketio', 1)
+    this.#shared.open.add(this)
     slimHandshake(this.#socket)
     this.#on('subscribe', async (body, acknowledge) => {
       const { since, ...names } = parse(subscribeBody, body)
@@ -141,12 +165,14 @@ class Connection implements Peer, Backlogged {
     this.#on('request', async (body, acknowledge) => {
       checkJson(body)
       checkSize(body)
-      const { request } = await hub.submit(this.#principal, parseSubmission(body, defaults))
+      const submission = parseSubmission(body, defaults)
+      const { request } = await this.#commands.run(() => hub.submit(this.#principal, submission))
       acknowledge({ ok: true, ...toView(request) })
     })
     this.#on('cancel', async (body, acknowledge) => {
       const { request_id } = parse(requestBody, body)
-      acknowledge({ ok: true, ...toView(await hub.cancel(this.#principal, request_id)) })
+      const canceled = await this.#commands.run(() => hub.cancel(this.#principal, request_id))
+      acknowledge({ ok: true, ...toView(canceled) })
     })
     // Without a listener, a packet that can not be read would end the process.
     this.#socket.on('error', (error) =>
@@ -155,8 +181,11 @@ class Connection implements Peer, Backlogged {
     this.#socket.once('disconnect', () => {
       connections('socketio', -1)
       this.#shared.backlogs.forget(this)
+      this.#shared.open.delete(this)
       this.#subscriptions.clear()
     })
+    // It was let in before the stop began.
+    if (this.#shared.context.draining.aborted) this.depart()
   }
 
   get isOpen(): boolean {
@@ -164,6 +193,7 @@ class Connection implements Peer, Backlogged {
   }
 
   event(event: Event): void {
+    if (this.#isClosing) return
     this.#socket.emit(event.type, envelopeOf(event))
     this.#shared.backlogs.wrote(this, envelopeJson(event).length)
   }
@@ -198,14 +228,31 @@ class Connection implements Peer, Backlogged {
   }
 
   cut(): void {
-    disconnect(this.#shared.context, this.#socket, CLOSE.tooSlow)
+    this.#close(CLOSE.tooSlow)
   }
 
-  async #run(handler: Handler, body: unknown, acknowledge: Acknowledge): Promise<void> {
+  /** Leaves for a stop of the server, when what was begun is answered. */
+  depart(): void {
+    this.#commands.whenDone(() => this.#close(CLOSE.restart))
+  }
+
+  #close(close: Close): void {
+    if (this.#isClosing) return
+    this.#isClosing = true
+    disconnect(this.#shared.context, this.#socket, close)
+  }
+
+  async #run(
+    event: string,
+    handler: Handler,
+    body: unknown,
+    acknowledge: Acknowledge,
+  ): Promise<void> {
     const { transport } = this.#socket.conn as unknown as EngineSocket
     this.#inWork++
     if (this.#inWork === MAX_IN_WORK) transport.socket?.pause()
     try {
+      if (event !== 'unsubscribe') refuseWhile(this.#shared.context.draining)
       await handler(body, acknowledge)
     } finally {
       this.#inWork--
@@ -219,7 +266,7 @@ class Connection implements Peer, Backlogged {
       const last = args.at(-1)
       const acknowledge = typeof last === 'function' ? (last as Acknowledge) : () => undefined
       const [body] = typeof last === 'function' ? args.slice(0, -1) : args
-      this.#run(handler, body, acknowledge).catch((thrown: unknown) => {
+      this.#run(event, handler, body, acknowledge).catch((thrown: unknown) => {
         const error = toLoopgateError(thrown)
         if (error.code === 'INTERNAL') {
           const { logger } = this.#shared.context

@@ -8,6 +8,7 @@ import { streamQuery, toTarget } from '../protocol/requests.ts'
 import type { Hello } from '../protocol/types.ts'
 import { envelopeJson } from '../protocol/view.ts'
 import { type Backlogged, Backlogs, FULL_BYTES } from './backlog.ts'
+import { CLOSE_MS, closeEvenly, retryAfterMs } from './closing.ts'
 import { type Beating, Heartbeats } from './heartbeat.ts'
 import {
   authenticate,
@@ -22,22 +23,22 @@ const HEARTBEAT_SECONDS = 15
 
 /** What the streams of one server share. */
 interface Shared {
+  readonly context: TransportContext
   readonly heartbeats: Heartbeats
   readonly backlogs: Backlogs
   readonly open: Set<SseReader>
-  readonly connections: TransportContext['connections']
 }
 
 /** Server-sent events (WHATWG HTML, section 9.2), written by hand on the response. */
 export const sse: TransportDefinition = {
   name: 'sse',
   create(context): Transport {
-    const { hub, http, auth, clock, connections } = context
+    const { hub, http, auth, clock } = context
     const shared: Shared = {
+      context,
       heartbeats: new Heartbeats(HEARTBEAT_SECONDS, 0, clock),
       backlogs: new Backlogs(clock),
       open: new Set(),
-      connections,
     }
 
     const options = { onRequest: authenticate(auth), exposeHeadRoute: false }
@@ -52,10 +53,10 @@ export const sse: TransportDefinition = {
 
     return {
       name: 'sse',
-      close: async () => {
+      close: async (spreadMs) => {
+        await closeEvenly(shared.open, spreadMs, clock, (reader) => reader.depart())
         shared.heartbeats.stop()
         shared.backlogs.stop()
-        for (const reader of [...shared.open]) reader.close()
       },
     }
   },
@@ -78,6 +79,8 @@ const HEADERS = {
 const COMMENT = ':\n\n'
 /** Milliseconds after which EventSource comes back. */
 const RETRY_MS = 1_000
+/** A hint of 0 would have EventSource knock without a pause for as long as nobody answers. */
+const MIN_RETURN_MS = 100
 
 const frames = new WeakMap<Event, Buffer>()
 
@@ -166,10 +169,12 @@ class SseReader implements Reader, Beating, Backlogged {
     const hello: Hello = { cursor: formatCursor(cursor), recovered }
     this.#position = undefined
     this.#shared.open.add(this)
-    this.#shared.connections('sse', 1)
+    this.#shared.context.connections('sse', 1)
     this.#leaveHeartbeats = this.#shared.heartbeats.add(this)
     const data = JSON.stringify(hello)
     this.#write(`retry: ${RETRY_MS}\nevent: hello\nid: ${hello.cursor}\ndata: ${data}\n\n`)
+    // It was let in before the stop began.
+    if (this.#shared.context.draining.aborted) this.depart()
   }
 
   beat(): void {
@@ -189,6 +194,18 @@ class SseReader implements Reader, Beating, Backlogged {
     this.#raw?.end()
   }
 
+  /** Says when to come back, and ends. Whoever does not take it is cut. */
+  depart(): void {
+    const raw = this.#raw
+    if (!raw || raw.writableEnded) return
+    this.#write(`retry: ${MIN_RETURN_MS + retryAfterMs()}\n\n`)
+    raw.end()
+    raw.once(
+      'close',
+      this.#shared.context.clock.after(CLOSE_MS, () => raw.destroy()),
+    )
+  }
+
   #write(frame: Buffer | string): void {
     const raw = this.#raw
     if (!raw || raw.destroyed || raw.writableEnded) return
@@ -200,7 +217,7 @@ class SseReader implements Reader, Beating, Backlogged {
     this.#raw = undefined
     this.#leaveHeartbeats?.()
     this.#shared.backlogs.forget(this)
-    if (this.#shared.open.delete(this)) this.#shared.connections('sse', -1)
+    if (this.#shared.open.delete(this)) this.#shared.context.connections('sse', -1)
     this.#subscription?.end('left')
   }
 }

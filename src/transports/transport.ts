@@ -39,11 +39,15 @@ export interface TransportContext {
 /**
  * How agents receive. A transport knows the core and the wire, and no other transport.
  *
- * Factories open nothing but routes. `close` ends the streams so that clients come back elsewhere.
+ * Factories open nothing but routes.
  */
 export interface Transport {
   readonly name: string
-  close(): Promise<void>
+  /**
+   * Ends the streams, so that clients come back elsewhere: spread over `spreadMs` when there are
+   * many. What `draining` says comes first, and is the same for all transports.
+   */
+  close(spreadMs: number): Promise<void>
 }
 
 export interface TransportDefinition {

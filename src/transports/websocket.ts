@@ -11,7 +11,7 @@ import { toErrorBody, toLoopgateError } from '../protocol/problem.ts'
 import { parseSubmission, streamQuery } from '../protocol/requests.ts'
 import { envelopeJson, toView } from '../protocol/view.ts'
 import { type Backlogged, Backlogs, FULL_BYTES } from './backlog.ts'
-import { CLOSE_MS, retryAfterMs } from './closing.ts'
+import { CLOSE_MS, Commands, closeEvenly, refuseWhile, retryAfterMs } from './closing.ts'
 import { type Beating, Heartbeats } from './heartbeat.ts'
 import { type Names, type Peer, SubscriptionSet } from './subscription-set.ts'
 import {
@@ -76,10 +76,10 @@ export const websocket: TransportDefinition = {
 
     return {
       name: 'websocket',
-      close: async () => {
+      close: async (spreadMs) => {
+        await closeEvenly(shared.open, spreadMs, clock, (connection) => connection.depart())
         shared.heartbeats.stop()
         shared.backlogs.stop()
-        for (const connection of [...shared.open]) connection.close(CLOSE.restart)
       },
     }
   },
@@ -91,6 +91,7 @@ class Connection implements Peer, Beating, Backlogged {
   readonly #shared: Shared
   readonly #subscriptions: SubscriptionSet
   readonly #leaveHeartbeats: () => void
+  readonly #commands = new Commands()
   #full: Promise<void> | undefined
   #isAlive = true
   #inWork = 0
@@ -113,6 +114,11 @@ class Connection implements Peer, Beating, Backlogged {
   }
 
   open(query: unknown): void {
+    // It was let in before the stop began.
+    if (this.#shared.context.draining.aborted) {
+      this.depart()
+      return
+    }
     this.#send({ type: 'hello', heartbeat_seconds: PING_SECONDS, max_frame_bytes: MAX_FRAME_BYTES })
     const named = query as Record<string, unknown>
     if (named['session_id'] === undefined && named['request_id'] === undefined) return
@@ -166,6 +172,11 @@ class Connection implements Peer, Beating, Backlogged {
 
   cut(): void {
     this.close(CLOSE.tooSlow)
+  }
+
+  /** Leaves for a stop of the server, when what was begun is answered. */
+  depart(): void {
+    this.#commands.whenDone(() => this.close(CLOSE.restart))
   }
 
   close({ code, reason, reconnect }: Close): void {
@@ -231,7 +242,8 @@ class Connection implements Peer, Beating, Backlogged {
   }
 
   async #handle(frame: ClientFrame): Promise<void> {
-    const { hub, defaults } = this.#shared.context
+    const { hub, defaults, draining } = this.#shared.context
+    if (frame.type !== 'unsubscribe') refuseWhile(draining)
     switch (frame.type) {
       case 'subscribe':
         return this.#subscribe(frame, frame.since)
@@ -239,11 +251,12 @@ class Connection implements Peer, Beating, Backlogged {
         return this.#subscriptions.remove(frame)
       case 'request': {
         const submission = parseSubmission(frame.body, defaults)
-        const { request } = await hub.submit(this.#principal, submission)
+        const { request } = await this.#commands.run(() => hub.submit(this.#principal, submission))
         return this.#acknowledge(frame.id, toView(request))
       }
       case 'cancel': {
-        const request = await hub.cancel(this.#principal, frame.request_id)
+        const { request_id } = frame
+        const request = await this.#commands.run(() => hub.cancel(this.#principal, request_id))
         return this.#acknowledge(frame.id, toView(request))
       }
       default:
