@@ -100,14 +100,23 @@ const STATUS: Readonly<Record<string, number>> = {
   UNAVAILABLE: 503,
 }
 
-/** A refusal as a socket carries it: `{code, message, errors?}`. */
+/** A refusal as a socket carries it: `{code, message, errors?, retry_after_ms?}`. */
 export function toSocketError(value: unknown): LoopgateError {
   if (!isRecord(value) || typeof value['code'] !== 'string') return malformed('a refusal')
-  const { code, message } = value
+  const { code, message, retry_after_ms } = value
   return new LoopgateError(code, typeof message === 'string' ? message : code, {
     status: STATUS[code],
     errors: toIssues(value['errors']),
+    retryAfterMs: toWait(retry_after_ms),
   })
+}
+
+/** No server asks for more; what does is a mistake, or means never. */
+const MAX_WAIT_MS = 3_600_000
+
+/** How long the server asked to be left alone, when it said so in a way that can be read. */
+export function toWait(ms: unknown): number | undefined {
+  return typeof ms === 'number' && ms >= 0 ? Math.min(ms, MAX_WAIT_MS) : undefined
 }
 
 export function toIssues(value: unknown): NonNullable<Problem['errors']> {

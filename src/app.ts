@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { Channel, ChannelContext } from './channels/channel.ts'
 import { systemClock } from './clock.ts'
 import type { Config } from './config.ts'
+import { paced } from './core/admission.ts'
 import { Deliveries } from './core/delivery.ts'
 import { Expiry } from './core/expiry.ts'
 import { Hub } from './core/hub.ts'
@@ -188,8 +189,8 @@ function buildCore(
     ...parts,
     sessions: stores.sessions,
     requests: stores.requests,
-    log: stores.log,
     bus,
+    log: paced(stores.log),
     couriers,
     maxPending: config.maxPending,
   })

@@ -1,5 +1,5 @@
 import { io, type Socket } from 'socket.io-client'
-import { Disconnected, LoopgateError, malformed, toSocketError } from '../errors.ts'
+import { Disconnected, LoopgateError, malformed, toSocketError, toWait } from '../errors.ts'
 import { isRecord } from '../record.ts'
 import { readHello } from '../wire.ts'
 import type { Connection, ConnectionContext, ConnectionDefinition, Reading } from './connection.ts'
@@ -188,8 +188,7 @@ function readFarewell(value: unknown): Error {
   const { code, reason, reconnect, retry_after_ms } = isRecord(value) ? value : {}
   const closeCode = typeof code === 'number' ? code : 0
   const text = typeof reason === 'string' ? reason : 'closing'
-  const wait =
-    typeof retry_after_ms === 'number' && retry_after_ms >= 0 ? retry_after_ms : undefined
+  const wait = toWait(retry_after_ms)
   return reconnect === false && !isTerminal(closeCode)
     ? new LoopgateError('DISCONNECTED', `the server closed the connection: ${text}`)
     : toFarewell(closeCode, text, wait)

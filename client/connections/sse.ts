@@ -1,6 +1,6 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import { follow, type Scope } from '../abort.ts'
-import { Disconnected, malformed } from '../errors.ts'
+import { Disconnected, malformed, toWait } from '../errors.ts'
 import type { Http } from '../http.ts'
 import { isTrouble } from '../retry.ts'
 import type { Timing } from '../timing.ts'
@@ -35,6 +35,7 @@ class SseConnection implements Connection {
     const parser = createParser({
       maxBufferSize: MAX_EVENT_LENGTH,
       onEvent: (message) => messages.take(message),
+      onRetry: (ms) => messages.hint(ms),
       onError: ({ type }) => {
         if (type === 'max-buffer-size-exceeded') throw malformed('the length of an event')
       },
@@ -44,7 +45,7 @@ class SseConnection implements Connection {
         parser.feed(text)
         if (messages.haveBegun) watch.expect(silenceMs)
       }
-      throw new Disconnected('the stream ended')
+      throw new Disconnected('the stream ended', { retryAfterMs: messages.farewellMs })
     } catch (error) {
       if (reading.signal.aborted) return
       watch.signal.throwIfAborted()
@@ -69,6 +70,7 @@ class SseConnection implements Connection {
 class Messages {
   readonly #reading: Reading
   #haveBegun = false
+  #farewellMs: number | undefined
 
   constructor(reading: Reading) {
     this.#reading = reading
@@ -78,8 +80,19 @@ class Messages {
     return this.#haveBegun
   }
 
+  /** When to come back, if the server said so as the last thing before it ended the stream. */
+  get farewellMs(): number | undefined {
+    return this.#farewellMs
+  }
+
+  /** Before the hello it is for streams that break, whose pauses are our own. */
+  hint(ms: number): void {
+    if (this.#haveBegun) this.#farewellMs = toWait(ms)
+  }
+
   /** @throws {LoopgateError} MALFORMED_ANSWER. */
   take({ data }: EventSourceMessage): void {
+    this.#farewellMs = undefined
     const value = readJson(data, 'an event')
     if (this.#haveBegun) {
       this.#reading.event(value)
