@@ -27,6 +27,12 @@ export interface ServerOptions {
 /** Open also while it stops: whoever watches must see it. */
 const ALWAYS_OPEN: readonly string[] = ['/health', '/livez', '/readyz', '/metrics']
 
+/**
+ * Who waits for an answer and vanished says nothing: TCP asks after this silence, ten times, once a
+ * second. A connection on which something was sent meanwhile is not asked (tcp(7)).
+ */
+const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 15_000 } as const
+
 /** What Fastify itself refuses. */
 const FASTIFY_ERRORS: Readonly<Record<string, () => LoopgateError>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: () => new LoopgateError('PAYLOAD_TOO_LARGE'),
@@ -49,7 +55,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     requestTimeout: 30_000,
     forceCloseConnections: 'idle',
     // Every other request that asks for an upgrade is answered as if it had not.
-    http: { shouldUpgradeCallback: isUpgrade },
+    http: { shouldUpgradeCallback: isUpgrade, ...KEEP_ALIVE },
     // Ours, below, says what our errors say.
     return503OnClosing: false,
     // An address that can not be decoded never comes to the hooks.

@@ -19,6 +19,9 @@ import type { Transport, TransportContext, TransportDefinition } from './transpo
 
 const PREFIX = '/socket.io/'
 const MAX_PACKET_BYTES = 1024 * 1024
+const PING_MS = 25_000
+/** A peer that has not answered a ping by then is gone. Engine.io's own 20 s are too long. */
+const PONG_MS = 8_000
 /** Packets of one socket in work at once. Beyond, its WebSocket is not read. */
 const MAX_IN_WORK = 64
 
@@ -44,6 +47,8 @@ export const socketio: TransportDefinition = {
       perMessageDeflate: false,
       httpCompression: false,
       maxHttpBufferSize: MAX_PACKET_BYTES,
+      pingInterval: PING_MS,
+      pingTimeout: PONG_MS,
       // `cors` says nothing about WebSocket: the Origin is checked here, for every transport.
       allowRequest: (request, decide) => {
         if (context.draining.aborted) refuse(request)

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Event, formatCursor, parseSince } from '../core/event.ts'
 import type { Position } from '../core/ports.ts'
@@ -9,6 +10,7 @@ import type { Hello } from '../protocol/types.ts'
 import { envelopeJson } from '../protocol/view.ts'
 import { type Backlogged, Backlogs, FULL_BYTES } from './backlog.ts'
 import { CLOSE_MS, closeEvenly, retryAfterMs } from './closing.ts'
+import { DeadPeers, type Watched } from './dead-peers.ts'
 import { type Beating, Heartbeats } from './heartbeat.ts'
 import {
   authenticate,
@@ -25,6 +27,7 @@ const HEARTBEAT_SECONDS = 15
 interface Shared {
   readonly context: TransportContext
   readonly heartbeats: Heartbeats
+  readonly deadPeers: DeadPeers
   readonly backlogs: Backlogs
   readonly open: Set<SseReader>
 }
@@ -37,6 +40,7 @@ export const sse: TransportDefinition = {
     const shared: Shared = {
       context,
       heartbeats: new Heartbeats(HEARTBEAT_SECONDS, 0, clock),
+      deadPeers: new DeadPeers(clock),
       backlogs: new Backlogs(clock),
       open: new Set(),
     }
@@ -56,6 +60,7 @@ export const sse: TransportDefinition = {
       close: async (spreadMs) => {
         await closeEvenly(shared.open, spreadMs, clock, (reader) => reader.depart())
         shared.heartbeats.stop()
+        shared.deadPeers.stop()
         shared.backlogs.stop()
       },
     }
@@ -100,13 +105,14 @@ function forgetHeaders({ req }: ServerResponse): void {
   req.headers = {}
 }
 
-class SseReader implements Reader, Beating, Backlogged {
+class SseReader implements Reader, Beating, Backlogged, Watched {
   #reply: FastifyReply | undefined
   #raw: ServerResponse | undefined
   readonly #shared: Shared
   #position: Position | undefined
   #subscription: Subscription | undefined
   #leaveHeartbeats: (() => void) | undefined
+  #leaveWatch: (() => void) | undefined
 
   constructor(reply: FastifyReply, shared: Shared) {
     this.#reply = reply
@@ -171,6 +177,7 @@ class SseReader implements Reader, Beating, Backlogged {
     this.#shared.open.add(this)
     this.#shared.context.connections('sse', 1)
     this.#leaveHeartbeats = this.#shared.heartbeats.add(this)
+    this.#leaveWatch = this.#shared.deadPeers.add(this)
     const data = JSON.stringify(hello)
     this.#write(`retry: ${RETRY_MS}\nevent: hello\nid: ${hello.cursor}\ndata: ${data}\n\n`)
     // It was let in before the stop began.
@@ -187,6 +194,14 @@ class SseReader implements Reader, Beating, Backlogged {
   }
 
   cut(): void {
+    this.#raw?.destroy()
+  }
+
+  get socket(): Socket | null | undefined {
+    return this.#raw?.socket
+  }
+
+  lost(): void {
     this.#raw?.destroy()
   }
 
@@ -216,6 +231,7 @@ class SseReader implements Reader, Beating, Backlogged {
   #gone(): void {
     this.#raw = undefined
     this.#leaveHeartbeats?.()
+    this.#leaveWatch?.()
     this.#shared.backlogs.forget(this)
     if (this.#shared.open.delete(this)) this.#shared.context.connections('sse', -1)
     this.#subscription?.end('left')

@@ -41,7 +41,7 @@ const SHARED: Readonly<Record<string, readonly string[]>> = {
   'src/channels': ['channel.ts', 'render.ts'],
   'src/transports': [
     ...['transport.ts', 'heartbeat.ts', 'backlog.ts', 'waiting.ts', 'closing.ts'],
-    'subscription-set.ts',
+    ...['subscription-set.ts', 'dead-peers.ts'],
   ],
   'client/connections': ['connection.ts'],
 }
