@@ -18,6 +18,7 @@ import { Upgrades } from './http/upgrades.ts'
 import { createMetrics, type PromMetrics } from './metrics.ts'
 import { PgBus } from './storage/bus.ts'
 import { type Database, openDatabase } from './storage/database.ts'
+import { PgLeadership, soleLeadership } from './storage/leader.ts'
 import { migrate } from './storage/migrate.ts'
 import { readSecret } from './storage/secret-store.ts'
 import { createStores, type Stores } from './storage/stores.ts'
@@ -115,6 +116,11 @@ async function build(database: Database, config: Config, { logger, version, cloc
     ...{ hub, http, auth, logger },
     cards: stores.cards,
     invitations: stores.invitations,
+    leadership:
+      config.listenUrl === undefined
+        ? soleLeadership
+        : new PgLeadership({ url: config.listenUrl, clock, logger }),
+    metrics,
     clock,
     isLocalMode: config.auth === 'local',
     address: () => config.publicUrl?.origin ?? address(),

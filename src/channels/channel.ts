@@ -7,7 +7,9 @@ import type {
   Clock,
   Courier,
   InvitationStore,
+  Leadership,
   Log,
+  Metrics,
 } from '../core/ports.ts'
 import type { Person } from '../core/principal.ts'
 
@@ -17,6 +19,9 @@ export interface ChannelContext {
   readonly invitations: InvitationStore
   readonly http: FastifyInstance
   readonly auth: Authenticator
+  /** For what only one of the processes on the database may do. */
+  readonly leadership: Leadership
+  readonly metrics: Pick<Metrics, 'failed'>
   readonly clock: Clock
   readonly logger: Log
   /** Whether this machine's own programs and people need no account. */

@@ -321,6 +321,30 @@ export interface Clock {
   after(ms: number, callback: () => void): () => void
 }
 
+/**
+ * What only one process may do. It MUST end soon after `ended` is aborted, MUST NOT reject, and MUST NOT
+ * do anything more in the name of the lead once it is `lost`.
+ */
+export type Lead = (ended: AbortSignal, lost: AbortSignal) => Promise<void>
+
+/** Which of the processes on one database does what only one may do. */
+export interface Leadership {
+  /**
+   * Competes under the name until it is stopped, or `lead` ends by itself. `lead` is called each time
+   * this process wins. `lost` is aborted at once when the lead is, `ended` then and on a stop.
+   */
+  campaign(name: string, lead: Lead): Candidacy
+}
+
+export interface Candidacy {
+  /** `unknown` before it is tried, and while the database is away. */
+  readonly standing: 'leading' | 'following' | 'unknown'
+  /** Resolves after the first try, whatever came of it. */
+  readonly tried: Promise<void>
+  /** Resolves when `lead` has ended, and another process may win. */
+  stop(): Promise<void>
+}
+
 export interface Log {
   debug(details: object, text: string): void
   info(details: object, text: string): void

@@ -1,9 +1,9 @@
 import type { Api } from 'grammy'
 import type { Update } from 'grammy/types'
+import { pause } from '../../core/pause.ts'
 import type { Clock, Log } from '../../core/ports.ts'
 import type { Attempts } from './attempts.ts'
 import { isBadToken, isConflict, POLL_SECONDS, retryAfterMs, toSignal } from './bot-api.ts'
-import { pause } from './pause.ts'
 import type { TelegramState } from './state.ts'
 
 /** Said in every call: what is left out of one call holds for the next (Bot API, getUpdates). */
@@ -27,10 +27,8 @@ export class TelegramPoller {
   readonly #state: TelegramState
   readonly #clock: Clock
   readonly #logger: Log
-  readonly #stopping = new AbortController()
   #offset = 0
   #failures = 0
-  #running: Promise<void> | undefined
 
   constructor(parts: {
     api: Api
@@ -46,22 +44,14 @@ export class TelegramPoller {
     this.#logger = parts.logger
   }
 
-  start(): void {
-    this.#running = this.#run()
-  }
-
-  async stop(): Promise<void> {
-    this.#stopping.abort()
-    await this.#running
-  }
-
-  get #isStopping(): boolean {
-    return this.#stopping.signal.aborted
-  }
-
-  /** Never rejects. */
-  async #run(): Promise<void> {
-    while (!this.#isStopping && this.#state.failure === undefined) {
+  /**
+   * Polls until `ended`, or the token is bad. Never rejects. Who comes after us begins where we are
+   * confirmed to be; once our right to poll is `lost`, that is said no more.
+   */
+  async run(ended: AbortSignal, lost: AbortSignal): Promise<void> {
+    // Somebody else may have polled meanwhile, and after a week's silence ids begin anywhere.
+    this.#offset = 0
+    while (!ended.aborted && this.#state.failure === undefined) {
       try {
         const updates = await this.#api.getUpdates(
           {
@@ -70,29 +60,30 @@ export class TelegramPoller {
             timeout: POLL_SECONDS,
             allowed_updates: ALLOWED_UPDATES,
           },
-          toSignal(this.#stopping.signal),
+          toSignal(ended),
         )
         this.#failures = 0
-        for (const update of updates) await this.#handle(update)
+        for (const update of updates) await this.#handle(update, ended)
       } catch (error) {
-        if (!this.#isStopping) await this.#recover(error)
+        if (!ended.aborted) await this.#recover(error, ended)
       }
     }
-    if (this.#offset > 0 && this.#state.failure === undefined) await this.#confirm()
+    const isOurs = !lost.aborted && this.#state.failure === undefined
+    if (this.#offset > 0 && isOurs) await this.#confirm()
   }
 
   /** Until it is handled, set aside, or we stop: then it comes again. */
-  async #handle(update: Update): Promise<void> {
-    for (let failures = 0; !this.#isStopping; failures++) {
+  async #handle(update: Update, ended: AbortSignal): Promise<void> {
+    for (let failures = 0; !ended.aborted; failures++) {
       if (await this.#attempts.handle(update)) {
         this.#offset = update.update_id + 1
         return
       }
-      await this.#pause(Math.min(250 * 2 ** failures, 2_000))
+      await pause(this.#clock, Math.min(250 * 2 ** failures, 2_000), ended)
     }
   }
 
-  async #recover(error: unknown): Promise<void> {
+  async #recover(error: unknown, ended: AbortSignal): Promise<void> {
     this.#state.heard(error)
     if (isBadToken(error)) {
       this.#logger.error({ err: error }, this.#state.status().text)
@@ -104,11 +95,8 @@ export class TelegramPoller {
       await this.#api.deleteWebhook({ drop_pending_updates: false }).catch(() => undefined)
     }
     const backoff = isConflict(error) ? CONFLICT_MS : 500 * 2 ** Math.min(this.#failures++, 5)
-    await this.#pause(Math.max(retryAfterMs(error), Math.min(backoff, MAX_PAUSE_MS)))
-  }
-
-  #pause(ms: number): Promise<void> {
-    return pause(this.#clock, ms, this.#stopping.signal)
+    const ms = Math.max(retryAfterMs(error), Math.min(backoff, MAX_PAUSE_MS))
+    await pause(this.#clock, ms, ended)
   }
 
   /** Tells Telegram what was handled last, so that the next start does not get it again. */

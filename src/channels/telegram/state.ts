@@ -1,3 +1,4 @@
+import type { Candidacy } from '../../core/ports.ts'
 import type { ChannelStatus } from '../channel.ts'
 import { BAD_TOKEN, isBadToken } from './bot-api.ts'
 
@@ -12,6 +13,7 @@ export class TelegramState {
   #username: string | undefined
   #failure: string | undefined
   #trouble: string | undefined
+  #candidacy: Candidacy | undefined
   readonly #mode: string
 
   constructor(mode: 'polling' | 'webhook') {
@@ -33,6 +35,11 @@ export class TelegramState {
     this.#trouble = undefined
   }
 
+  /** Who polls is decided among the processes. */
+  competes(candidacy: Candidacy): void {
+    this.#candidacy = candidacy
+  }
+
   /** Telegram, or the network, said no. */
   heard(error: unknown): void {
     if (isBadToken(error)) this.#failure = BAD_TOKEN
@@ -42,9 +49,20 @@ export class TelegramState {
   status(): ChannelStatus {
     if (this.#failure !== undefined) return { state: 'failed', text: `failed: ${this.#failure}` }
     if (this.#username !== undefined) {
-      return { state: 'on', text: `@${this.#username} (${this.#mode})` }
+      return { state: 'on', text: `@${this.#username} (${this.#mode}${this.#who()})` }
     }
     const why = this.#trouble === undefined ? '' : ` (${this.#trouble})`
     return { state: 'starting', text: `Telegram is not reached yet${why}; trying again` }
+  }
+
+  #who(): string {
+    switch (this.#candidacy?.standing) {
+      case 'following':
+        return '; another process does it'
+      case 'unknown':
+        return '; which process does it is not known while the database is away'
+      default:
+        return ''
+    }
   }
 }

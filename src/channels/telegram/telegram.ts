@@ -1,11 +1,12 @@
 import { type Api, Bot } from 'grammy'
 import type { UserFromGetMe } from 'grammy/types'
+import { pause } from '../../core/pause.ts'
+import type { Candidacy } from '../../core/ports.ts'
 import { type Channel, type ChannelContext, defineChannel } from '../channel.ts'
 import { Attempts } from './attempts.ts'
 import { createApis, retryAfterMs, toSignal } from './bot-api.ts'
 import { TelegramCourier } from './courier.ts'
 import { TelegramIntake } from './intake.ts'
-import { pause } from './pause.ts'
 import { ALLOWED_UPDATES, TelegramPoller } from './poller.ts'
 import { References } from './references.ts'
 import { TelegramReviewers } from './reviewers.ts'
@@ -45,6 +46,7 @@ class TelegramChannel implements Channel {
   readonly #stopping = new AbortController()
   #references: References | undefined
   #connecting: Promise<void> | undefined
+  #candidacy: Candidacy | undefined
 
   constructor(values: TelegramSettings, context: ChannelContext) {
     const { hub, cards, invitations, clock, logger, http } = context
@@ -81,7 +83,7 @@ class TelegramChannel implements Channel {
   async stop(): Promise<void> {
     this.#stopping.abort()
     await this.#connecting
-    await this.#poller.stop()
+    await this.#candidacy?.stop()
     await this.#says.stop()
   }
 
@@ -115,12 +117,21 @@ class TelegramChannel implements Channel {
         secret_token: webhook.secret,
         allowed_updates: ALLOWED_UPDATES,
       })
-    } else this.#poller.start()
+    } else this.#compete(me.id)
     this.#state.reached(me.username)
     this.#context.deliver()
+    await this.#candidacy?.tried
     await this.#api.setMyCommands(COMMANDS).catch((error: unknown) => {
       this.#context.logger.info({ err: error }, 'the menu of commands was not set')
     })
+  }
+
+  /** One bot has one poller: a second one would make Telegram refuse both, in turns. */
+  #compete(botId: number): void {
+    this.#candidacy = this.#context.leadership.campaign(`telegram ${botId}`, (ended, lost) =>
+      this.#poller.run(ended, lost),
+    )
+    this.#state.competes(this.#candidacy)
   }
 
   #knownReferences(): References {
