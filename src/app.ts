@@ -5,6 +5,7 @@ import type { Channel, ChannelContext } from './channels/channel.ts'
 import { systemClock } from './clock.ts'
 import type { Config } from './config.ts'
 import { paced } from './core/admission.ts'
+import { Callbacks } from './core/callbacks.ts'
 import { Deliveries } from './core/delivery.ts'
 import { Expiry } from './core/expiry.ts'
 import { Hub } from './core/hub.ts'
@@ -18,12 +19,16 @@ import { Upgrades } from './http/upgrades.ts'
 import { createMetrics, type PromMetrics } from './metrics.ts'
 import { PgBus } from './storage/bus.ts'
 import { type Database, openDatabase } from './storage/database.ts'
+import { PgJobs } from './storage/jobs.ts'
 import { PgLeadership, soleLeadership } from './storage/leader.ts'
 import { migrate } from './storage/migrate.ts'
 import { readSecret } from './storage/secret-store.ts'
 import { createStores, type Stores } from './storage/stores.ts'
 import { transports } from './transports/index.ts'
 import type { Transport } from './transports/transport.ts'
+import { urlProblem } from './transports/webhook/addresses.ts'
+import { HttpSender } from './transports/webhook/sender.ts'
+import { Signer } from './transports/webhook/signature.ts'
 
 export interface App extends AsyncDisposable {
   /** Where it listens: `http://127.0.0.1:8080`. */
@@ -63,7 +68,7 @@ async function prepare(database: Database, config: Config, around: Around) {
 }
 
 async function startOn(parts: Parts, database: Database, config: Config): Promise<App> {
-  const { http, hub, bus, expiry, channels, deliveries, retention } = parts
+  const { http, hub, bus, expiry, channels, deliveries, retention, callbacks } = parts
   const stop = once(() => stopAll(parts, database, config.shutdownGraceSeconds * 1000))
   try {
     await http.listen({ host: config.host, port: config.port })
@@ -72,6 +77,7 @@ async function startOn(parts: Parts, database: Database, config: Config): Promis
     await Promise.all([bus?.start(), ...channels.map((channel) => channel.start())])
     deliveries.start()
     retention.start()
+    callbacks.start()
   } catch (error) {
     await stop()
     throw error
@@ -111,6 +117,13 @@ async function build(database: Database, config: Config, { logger, version, cloc
   upgrades.attach(http.server)
   const core = buildCore(config, database, stores, { logger, metrics, clock })
   const { hub, deliveries } = core
+  const signer = new Signer(await readSecret(database.db, 'webhook'))
+  const policy = { allowPrivate: config.callbackAllowPrivate }
+  const callbacks = new Callbacks({
+    ...{ hub, metrics, logger, clock, store: stores.callbacks },
+    jobs: new PgJobs(database, 'callbacks', logger),
+    sender: new HttpSender({ signer, policy, version }),
+  })
   const address = () => addressOf(http, config.host)
   const channels = buildChannels(config, core.couriers, {
     ...{ hub, http, auth, logger },
@@ -129,7 +142,8 @@ async function build(database: Database, config: Config, { logger, version, cloc
     deliver: (requestId) => deliveries.wake(requestId),
   })
   const built = buildTransports(config, {
-    ...{ hub, http, auth, logger, metrics, clock, upgrades, draining },
+    ...{ hub, http, auth, logger, metrics, clock, upgrades, draining, callbacks },
+    webhookKey: signer.publicKey,
   })
   addHealthRoutes(http, {
     ...{ version, auth, registry: metrics.registry },
@@ -138,7 +152,10 @@ async function build(database: Database, config: Config, { logger, version, cloc
     isDraining: () => draining.signal.aborted,
     isListening: () => core.bus?.isUp,
   })
-  return { ...core, http, upgrades, draining, channels, transports: built, address, logger }
+  return {
+    ...core,
+    ...{ http, upgrades, draining, channels, callbacks, transports: built, address, logger },
+  }
 }
 
 /** How long what is in work may take after the grace, when nobody outside waits for it any more. */
@@ -151,6 +168,7 @@ const LAST_MS = 3_000
  */
 async function stopAll(parts: Parts, database: Database, graceMs: number): Promise<void> {
   const { draining, transports: open, channels, http, upgrades, hub, bus, logger } = parts
+  const { expiry, deliveries, retention, callbacks } = parts
   const all = async (stops: readonly Promise<unknown>[]) => {
     for (const { reason } of (await Promise.allSettled(stops)) as PromiseRejectedResult[]) {
       if (reason !== undefined) logger.warn({ err: reason }, 'a part did not stop well')
@@ -167,7 +185,7 @@ async function stopAll(parts: Parts, database: Database, graceMs: number): Promi
   upgrades.destroyAll()
   await within(
     LAST_MS,
-    all([drained, parts.expiry.stop(), parts.deliveries.stop(), parts.retention.stop()]),
+    all([drained, ...[expiry, deliveries, retention, callbacks].map((part) => part.stop())]),
   )
   hub.stop()
   await within(LAST_MS, all([Promise.resolve(bus?.stop())]))
@@ -225,6 +243,8 @@ function buildTransports(
     clock: Clock
     upgrades: Upgrades
     draining: AbortController
+    callbacks: Callbacks
+    webhookKey: string
   },
 ): Transport[] {
   const { metrics, draining, ...rest } = parts
@@ -232,7 +252,10 @@ function buildTransports(
     create({
       ...rest,
       allowedOrigins: config.allowedOrigins,
-      defaults: { timeoutSeconds: config.requestTimeoutSeconds },
+      defaults: {
+        timeoutSeconds: config.requestTimeoutSeconds,
+        callbackProblem: (url) => urlProblem(url, { allowPrivate: config.callbackAllowPrivate }),
+      },
       draining: draining.signal,
       connections: metrics.connections,
     }),

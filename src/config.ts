@@ -19,6 +19,7 @@ export interface Config {
   readonly publicUrl: URL | undefined
   readonly jwtSecret: string | undefined
   readonly auth: 'local' | 'required'
+  readonly callbackAllowPrivate: boolean
   readonly allowedOrigins: readonly string[]
   readonly trustProxy: string | false
   readonly shutdownGraceSeconds: number
@@ -184,6 +185,7 @@ function toConfig(env: Variables, builders: readonly ChannelBuilder[]): Config {
     publicUrl: env.PUBLIC_URL,
     jwtSecret: env.JWT_SECRET,
     auth: env.AUTH ?? (isLocal ? 'local' : 'required'),
+    callbackAllowPrivate: env.CALLBACK_ALLOW_PRIVATE === 'true',
     allowedOrigins: env.ALLOWED_ORIGINS ?? [],
     trustProxy: env.TRUST_PROXY === 'false' ? false : env.TRUST_PROXY,
     shutdownGraceSeconds: env.SHUTDOWN_GRACE,

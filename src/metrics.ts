@@ -47,6 +47,12 @@ export function createMetrics(countActiveSessions: () => Promise<number>): PromM
     labelNames: ['channel', 'result'],
     registers,
   })
+  const callbacks = new Counter({
+    name: 'loopgate_callbacks_total',
+    help: 'Attempts to post a settled request to its callback_url, by result.',
+    labelNames: ['result'],
+    registers,
+  })
   const failures = new Counter({
     name: 'loopgate_background_failures_total',
     help: 'Failures that no caller saw, by stage.',
@@ -69,6 +75,7 @@ export function createMetrics(countActiveSessions: () => Promise<number>): PromM
     },
     settled: (outcome, elapsed) => seconds.observe({ outcome }, elapsed),
     delivered: (channel, result) => deliveries.inc({ channel, result }),
+    called: (result) => callbacks.inc({ result }),
     failed: (stage) => failures.inc({ stage }),
     connections: (transport, change) => streams.inc({ transport }, change),
   }

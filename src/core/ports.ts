@@ -50,6 +50,8 @@ export interface Submission {
   readonly timeoutSeconds: number
   /** How long an approval may be acted on; undefined for the server's default. */
   readonly approvalTtlSeconds?: number | undefined
+  /** Where the settled request is posted, in the normal form of the URL standard. */
+  readonly callbackUrl?: string | undefined
   readonly idempotency?: { readonly key: string; readonly bodyDigest: string } | undefined
 }
 
@@ -184,6 +186,114 @@ export interface BusEar {
   hinted(session: SessionKey): void
   /** `isUp` is another one. When it is true, what was hinted at until now may have been missed. */
   changed(isUp: boolean): void
+}
+
+/** `waiting` for the settlement; `owed` until it is `delivered`, or `failed` for good. */
+export type CallbackStatus = 'waiting' | 'owed' | 'delivered' | 'failed'
+
+/** What came of one attempt to call back. */
+export interface CallbackAttempt {
+  readonly at: Date
+  /** What the receiver answered; null when it did not. */
+  readonly statusCode: number | null
+  /** Why it does not count as delivered; null when it does. */
+  readonly error: string | null
+  readonly durationMs: number
+}
+
+/** A callback as its owners see it. */
+export interface Callback {
+  /** The `webhook-id` of every attempt. */
+  readonly id: string
+  readonly url: string
+  readonly status: CallbackStatus
+  /** The receiver said 410 Gone: the session posts nothing there until a resend. */
+  readonly disabled: boolean
+  readonly error: string | null
+  readonly nextAttemptAt: Date | null
+  /** The newest, oldest first. */
+  readonly attempts: readonly (CallbackAttempt & { readonly number: number })[]
+}
+
+/** A callback to post now. */
+export interface OwedCallback {
+  readonly id: string
+  readonly url: string
+  /** How often it failed since it is owed. */
+  readonly failures: number
+  readonly disabled: boolean
+  readonly request: HitlRequest
+  /** The secret of the session, which signs. */
+  readonly secret: string
+}
+
+/** A callback that somebody must look at, and what it is limited by. */
+export interface DueCallback {
+  readonly id: string
+  readonly tenant: string
+  readonly url: string
+}
+
+/**
+ * Callbacks are rows: made with the request, owed by the statement that settles it. Whoever takes
+ * one moves the time at which the next one looks, so that a crash forgets nothing.
+ */
+export interface CallbackStore {
+  /** Those of the requests that are owed. */
+  ofRequests(requestIds: readonly string[]): Promise<readonly DueCallback[]>
+  /** Takes up to `limit` that are due, oldest first, each for `leaseMs`. */
+  takeDue(limit: number, leaseMs: number): Promise<readonly DueCallback[]>
+  /** Takes one to post it. Undefined when it is not owed any more. */
+  claim(id: string, leaseMs: number): Promise<OwedCallback | undefined>
+  /** Nothing was tried: due again after `delayMs`. */
+  postpone(id: string, delayMs: number): Promise<void>
+  /**
+   * Writes down what came of an attempt (undefined: there was none), and what is next. Does not
+   * change what was concluded meanwhile. `disable`: nothing is posted to the address any more.
+   */
+  record(
+    id: string,
+    attempt: CallbackAttempt | undefined,
+    next:
+      | { readonly status: 'owed'; readonly delayMs: number; readonly error: string }
+      | { readonly status: 'delivered' }
+      | { readonly status: 'failed'; readonly error: string; readonly disable?: boolean },
+  ): Promise<void>
+  list(requestId: string): Promise<readonly Callback[]>
+  /** Owes those of a settled request anew, from the start of the schedule. Returns how many. */
+  resend(requestId: string): Promise<number>
+}
+
+/** Posts a settled request, signed. It resolves whatever comes of it, within its own time limit. */
+export interface CallbackSender {
+  send(callback: OwedCallback, signal: AbortSignal): Promise<CallbackAnswer>
+}
+
+export interface CallbackAnswer {
+  readonly statusCode: number | null
+  readonly error: string | null
+  readonly durationMs: number
+  /** When the receiver wants to be called again. */
+  readonly retryAfterMs?: number | undefined
+}
+
+/** A piece of work: what it is about, and what it is limited by. */
+export interface Job {
+  readonly key: string
+  readonly group: string
+}
+
+/**
+ * A queue that all processes on the database share. It is only a memory of what rows say is owed:
+ * a job that is lost is enqueued again by whoever finds the row.
+ */
+export interface Jobs {
+  /** A key that waits already is not enqueued twice. */
+  enqueue(jobs: readonly Job[]): Promise<void>
+  /** Takes the oldest job of another group than these. */
+  take(exceptGroups: readonly string[]): Promise<(Job & { readonly id: string }) | undefined>
+  done(id: string): Promise<void>
+  stop(): Promise<void>
 }
 
 /** A request as it stands before a reviewer in one channel. `message` is the channel's own reference. */
@@ -356,8 +466,12 @@ export interface Metrics {
   submitted(clientId: string): void
   settled(outcome: string, seconds: number): void
   delivered(channel: string, result: 'delivered' | 'failed' | 'retried'): void
+  /** An attempt at a callback: `failed` is the last one. */
+  called(result: 'delivered' | 'failed' | 'retried'): void
   /** A failure in the background, which no caller sees. The stages are a closed list. */
-  failed(stage: 'expiry' | 'delivery' | 'subscription' | 'sweep' | 'bus' | 'retention'): void
+  failed(
+    stage: 'expiry' | 'delivery' | 'subscription' | 'sweep' | 'bus' | 'retention' | 'callback',
+  ): void
 }
 
 export interface BusMetrics {

@@ -71,6 +71,8 @@ export interface Question {
   readonly metadata: JsonObject
   /** The reviewers as they were when it was asked. */
   readonly reviewers: Reviewers
+  /** Whether somebody is to be called back when it is settled. */
+  readonly hasCallbacks: boolean
   readonly createdAt: Date
   readonly expiresAt: Date
 }

@@ -113,9 +113,7 @@ const submission = z
     options,
     timeout_seconds: z.int().min(1).max(MAX_TIMEOUT_SECONDS).optional(),
     metadata,
-    callback_url: z
-      .undefined({ error: 'callbacks are not available in this version; leave it out' })
-      .optional(),
+    callback_url: z.string().optional(),
     approval_ttl_seconds: z.int().min(1).optional(),
     idempotency_key: id.optional(),
   })
@@ -124,10 +122,16 @@ const submission = z
     error: 'a choice needs options',
   })
 
+export interface SubmissionDefaults {
+  readonly timeoutSeconds: number
+  /** What is wrong with a callback_url. Without it, none is accepted. */
+  readonly callbackProblem?: (url: string) => string | undefined
+}
+
 /** `key` is the Idempotency-Key header; the body may carry the same one. */
 export function parseSubmission(
   body: unknown,
-  defaults: { readonly timeoutSeconds: number },
+  defaults: SubmissionDefaults,
   key?: string,
 ): Submission {
   const given = parse(submission, body)
@@ -151,9 +155,18 @@ export function parseSubmission(
     metadata: given.metadata,
     timeoutSeconds: given.timeout_seconds ?? defaults.timeoutSeconds,
     approvalTtlSeconds: given.approval_ttl_seconds,
+    callbackUrl:
+      given.callback_url === undefined ? undefined : callbackUrl(given.callback_url, defaults),
     idempotency:
       idempotencyKey === undefined ? undefined : { key: idempotencyKey, bodyDigest: digest(asked) },
   }
+}
+
+/** In the normal form of the URL standard. */
+function callbackUrl(text: string, { callbackProblem }: SubmissionDefaults): string {
+  const problem = callbackProblem ? callbackProblem(text) : 'callbacks are not available here'
+  if (problem !== undefined) throw invalid('/callback_url', problem)
+  return new URL(text).href
 }
 
 /** SHA-256 of the RFC 8785 form, which is the same for every way to write the same body. */

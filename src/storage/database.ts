@@ -16,6 +16,11 @@ export interface Database {
   readonly db: Kysely<Tables>
   /** For people: which database, where, without credentials. */
   readonly description: string
+  /**
+   * Runs the text of a part that writes its own SQL, through the same pool: one statement with
+   * values, or several without.
+   */
+  executeSql(text: string, values?: unknown[]): Promise<{ rows: unknown[] }>
   close(): Promise<void>
 }
 
@@ -100,5 +105,28 @@ function wrap(pool: pg.Pool, description: string, close: () => Promise<void>): D
   pool.on('connect', (client) => client.on('error', () => undefined))
   prepareStatements(pool)
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
-  return { db, description, close }
+  return { db, description, close, executeSql: (text, values) => executeSql(pool, text, values) }
+}
+
+/**
+ * Not prepared by name: this text is not ours. What fails inside a transaction of the text leaves
+ * it open, and the embedded database has no other connection to go on with.
+ */
+export async function executeSql(
+  pool: pg.Pool,
+  text: string,
+  values?: unknown[],
+): Promise<{ rows: unknown[] }> {
+  const client = await pool.connect()
+  let broken: Error | undefined
+  try {
+    return await client.query(values ? { text, values } : { text })
+  } catch (error) {
+    await client.query('ROLLBACK').catch((failure: Error) => {
+      broken = failure
+    })
+    throw error
+  } finally {
+    client.release(broken)
+  }
 }

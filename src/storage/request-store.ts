@@ -10,6 +10,7 @@ import type {
   Submitted,
 } from '../core/ports.ts'
 import type { Delivery, HitlRequest, Reviewers, Settlement } from '../core/request.ts'
+import { insertCallback, owing } from './callback-store.ts'
 import { isUuid, REQUEST_COLUMNS, toRequest, toStoredRequest } from './rows.ts'
 import type { Tables } from './schema.ts'
 import { append, transition } from './transition.ts'
@@ -63,6 +64,7 @@ export class PgRequestStore implements RequestStore {
       set: sql`status = ${status}, outcome = ${outcome}, response = ${response},
         comment = ${comment}, decided_by = ${decidedBy && JSON.stringify(decidedBy)}::jsonb,
         settled_by = ${settledBy}, settled_at = statement_timestamp()`,
+      also: request.question.hasCallbacks ? owing : undefined,
     })
   }
 
@@ -128,6 +130,9 @@ export class PgRequestStore implements RequestStore {
     const created = toRequest(row)
     const events = [await append(trx, created, 'request.created')]
     if (delivery.length > 0) await insertDeliveries(trx, created.question.id, delivery)
+    if (submission.callbackUrl !== undefined) {
+      await insertCallback(trx, created.question.id, submission.callbackUrl)
+    }
     if (!delivery.some(({ status }) => status === 'failed')) {
       return { request: created, events, replayed: false }
     }
@@ -240,6 +245,7 @@ function insertRequest(
       idempotency_key: submission.idempotency?.key ?? null,
       body_digest: submission.idempotency?.bodyDigest ?? null,
       approval_ttl_seconds: submission.approvalTtlSeconds ?? null,
+      has_callbacks: submission.callbackUrl !== undefined,
       created_at: sql`statement_timestamp()`,
       expires_at: sql`statement_timestamp() + make_interval(secs => ${submission.timeoutSeconds})`,
       delivery: JSON.stringify(delivery),

@@ -56,6 +56,7 @@ export const QUESTION_COLUMNS = [
   'requests.options',
   'requests.metadata',
   'requests.reviewers',
+  'requests.has_callbacks',
   'requests.created_at',
   'requests.expires_at',
 ] as const
@@ -86,6 +87,7 @@ export function toQuestion(
     | 'options'
     | 'metadata'
     | 'reviewers'
+    | 'has_callbacks'
     | 'created_at'
     | 'expires_at'
   >,
@@ -100,6 +102,7 @@ export function toQuestion(
     options: row.options,
     metadata: row.metadata,
     reviewers: row.reviewers,
+    hasCallbacks: row.has_callbacks,
     createdAt: row.created_at,
     expiresAt: row.expires_at,
   }

@@ -1,6 +1,7 @@
 import type { ColumnType, Generated } from 'kysely'
 import type { Option } from '../core/approval.ts'
 import type { EventType } from '../core/event.ts'
+import type { CallbackStatus } from '../core/ports.ts'
 import type {
   DecidedBy,
   Delivery,
@@ -20,6 +21,9 @@ export interface Tables {
   cards: CardTable
   invitations: InvitationTable
   secrets: SecretTable
+  callbacks: CallbackTable
+  callback_attempts: CallbackAttemptTable
+  disabled_endpoints: DisabledEndpointTable
 }
 
 /** Read as a value, written as JSON text. */
@@ -53,6 +57,7 @@ export interface RequestTable {
   idempotency_key: string | null
   body_digest: string | null
   approval_ttl_seconds: number | null
+  has_callbacks: Generated<boolean>
   created_at: Date
   expires_at: Date
   status: Generated<Status>
@@ -121,4 +126,32 @@ export interface InvitationTable {
 export interface SecretTable {
   name: string
   value: string
+}
+
+export interface CallbackTable {
+  id: string
+  request_id: string
+  url: string
+  status: Generated<CallbackStatus>
+  attempts: Generated<number>
+  failures: Generated<number>
+  due_at: Generated<Date>
+  next_attempt_at: Date | null
+  error: string | null
+}
+
+export interface CallbackAttemptTable {
+  callback_id: string
+  number: number
+  at: Date
+  status_code: number | null
+  error: string | null
+  duration_ms: number
+}
+
+export interface DisabledEndpointTable {
+  tenant: string
+  session_id: string
+  url: string
+  disabled_at: Generated<Date>
 }

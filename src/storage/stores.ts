@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
 import type {
+  CallbackStore,
   CardStore,
   DeliveryStore,
   EventLog,
@@ -9,6 +10,7 @@ import type {
   RequestStore,
   SessionStore,
 } from '../core/ports.ts'
+import { PgCallbackStore } from './callback-store.ts'
 import { PgDeliveryStore } from './delivery-store.ts'
 import { PgEventLog } from './event-log.ts'
 import { PgInvitationStore } from './invitation-store.ts'
@@ -26,6 +28,7 @@ export interface Stores {
   readonly deliveries: DeliveryStore
   readonly cards: CardStore
   readonly invitations: InvitationStore
+  readonly callbacks: CallbackStore
   /** Resolves when the database answers. */
   ping(): Promise<void>
   countActiveSessions(): Promise<number>
@@ -43,6 +46,7 @@ export function createStores(db: Kysely<Tables>): Stores {
     deliveries,
     cards: deliveries,
     invitations: guarded(new PgInvitationStore(db)),
+    callbacks: guarded(new PgCallbackStore(db)),
     async ping() {
       await sql`SELECT 1`.execute(db)
     },

@@ -30,6 +30,8 @@ export async function transition(
     guard: RawBuilder<unknown>
     set: RawBuilder<unknown>
     whileReviewers?: Reviewers | undefined
+    /** A further step of the same statement, of the rows in `changed`. */
+    also?: RawBuilder<unknown> | undefined
   },
 ): Promise<Event | undefined> {
   const { id, tenant, sessionId } = request.question
@@ -56,7 +58,7 @@ export async function transition(
       UPDATE requests SET seq = place.seq, epoch = place.epoch, ${change.set}
       FROM place WHERE requests.id = ${id}
       RETURNING requests.*
-    )
+    )${change.also ? sql`, also AS (${change.also})` : sql``}
     INSERT INTO events (tenant, session_id, seq, epoch, type, request_id, at, state)
     SELECT tenant, session_id, seq, epoch, ${change.type}, id,
       coalesce(settled_at, clock_timestamp()), ${stateOf(sql.ref('changed'))}

@@ -1,8 +1,10 @@
 import type { Server } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Callbacks } from '../core/callbacks.ts'
 import type { Hub } from '../core/hub.ts'
 import type { Authenticator, Clock, Log } from '../core/ports.ts'
 import type { Principal } from '../core/principal.ts'
+import type { SubmissionDefaults } from '../protocol/requests.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -27,7 +29,10 @@ export interface TransportContext {
     /** What emits `upgrade` for the path, and nothing else of a server. */
     share(path: string): Server
   }
-  readonly defaults: { readonly timeoutSeconds: number }
+  readonly defaults: SubmissionDefaults
+  readonly callbacks: Callbacks
+  /** The public key of the `v1a` signatures. */
+  readonly webhookKey: string
   /** Origins of browsers besides our own. */
   readonly allowedOrigins: readonly string[]
   /** Aborted when the server begins to stop: whoever waits is answered. */

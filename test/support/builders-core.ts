@@ -113,6 +113,10 @@ export class RecordedMetrics implements Metrics {
     this.calls.push(`delivered ${channel} ${result}`)
   }
 
+  called(result: string): void {
+    this.calls.push(`called ${result}`)
+  }
+
   failed(stage: string): void {
     this.calls.push(`failed ${stage}`)
   }

@@ -66,6 +66,7 @@ export const aQuestion = (over: Partial<Question> = {}): Question => ({
   options: aSubmission().options,
   metadata: {},
   reviewers: {},
+  hasCallbacks: false,
   createdAt: CREATED_AT,
   expiresAt: new Date(CREATED_AT.getTime() + 300_000),
   ...over,

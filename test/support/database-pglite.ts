@@ -2,7 +2,7 @@ import type { PGlite } from '@electric-sql/pglite'
 import { createPgConfig } from '@electric-sql/pglite/node-postgres'
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
-import type { Database } from '../../src/storage/database.ts'
+import { type Database, executeSql } from '../../src/storage/database.ts'
 import { prepareStatements } from '../../src/storage/prepared.ts'
 import type { Tables } from '../../src/storage/schema.ts'
 
@@ -23,6 +23,7 @@ export function overPglite(pglite: PGlite): Database {
   return {
     db: new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }),
     description: 'embedded PostgreSQL of a test',
+    executeSql: (text, values) => executeSql(pool, text, values),
     async close() {
       await pool.end()
       await pglite.close()

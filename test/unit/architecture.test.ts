@@ -12,7 +12,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/protocol/types.ts': [],
   'src/storage': [
     ...['src/storage', 'src/core', 'node:'],
-    ...['npm:kysely', 'npm:pg', 'npm:@electric-sql/pglite'],
+    ...['npm:kysely', 'npm:pg', 'npm:pg-boss', 'npm:@electric-sql/pglite'],
   ],
   'src/channels': ['src/channels', 'src/protocol', 'src/core', 'node:', 'npm:*'],
   'src/transports': ['src/transports', 'src/protocol', 'src/core', 'node:', 'npm:*'],

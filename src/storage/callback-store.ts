@@ -1,0 +1,266 @@
+import { randomUUID } from 'node:crypto'
+import { type Kysely, sql } from 'kysely'
+import type {
+  Callback,
+  CallbackAttempt,
+  CallbackStore,
+  DueCallback,
+  OwedCallback,
+} from '../core/ports.ts'
+import { isUuid, REQUEST_COLUMNS, toRequest } from './rows.ts'
+import type { Tables } from './schema.ts'
+
+/** Who settled enqueues at once; when that is forgotten, the sweep finds the row after this. */
+const GRACE_MS = 5_000
+/** The newest attempts that are shown. */
+const SHOWN_ATTEMPTS = 50
+
+/** The step of the settling statement that makes callbacks owed. */
+export const owing = sql`
+  UPDATE callbacks
+  SET status = 'owed', due_at = clock_timestamp() + make_interval(secs => ${sql.lit(GRACE_MS / 1000)}),
+    next_attempt_at = clock_timestamp()
+  FROM changed WHERE callbacks.request_id = changed.id AND callbacks.status = 'waiting'`
+
+export async function insertCallback(
+  db: Kysely<Tables>,
+  requestId: string,
+  url: string,
+): Promise<void> {
+  await db
+    .insertInto('callbacks')
+    .values({ id: randomUUID(), request_id: requestId, url })
+    .execute()
+}
+
+const inMs = (ms: number) =>
+  sql<Date>`clock_timestamp() + make_interval(secs => ${ms / 1000}::float8)`
+
+type Next = Parameters<CallbackStore['record']>[2]
+
+export class PgCallbackStore implements CallbackStore {
+  readonly #db: Kysely<Tables>
+
+  constructor(db: Kysely<Tables>) {
+    this.#db = db
+  }
+
+  ofRequests(requestIds: readonly string[]): Promise<DueCallback[]> {
+    return this.#db
+      .selectFrom('callbacks')
+      .innerJoin('requests', 'requests.id', 'callbacks.request_id')
+      .select(['callbacks.id', 'callbacks.url', 'requests.tenant'])
+      .where('callbacks.request_id', '=', sql<string>`ANY(${requestIds}::uuid[])`)
+      .where('callbacks.status', '=', 'owed')
+      .execute()
+  }
+
+  async takeDue(limit: number, leaseMs: number): Promise<DueCallback[]> {
+    const { rows } = await sql<DueCallback>`
+      WITH due AS MATERIALIZED (
+        SELECT id FROM callbacks
+        WHERE status = 'owed' AND due_at <= clock_timestamp()
+        ORDER BY due_at LIMIT ${limit}
+        FOR NO KEY UPDATE SKIP LOCKED
+      ), taken AS (
+        UPDATE callbacks SET due_at = ${inMs(leaseMs)} FROM due WHERE callbacks.id = due.id
+        RETURNING callbacks.id, callbacks.url, callbacks.request_id
+      )
+      SELECT taken.id, taken.url, requests.tenant
+      FROM taken JOIN requests ON requests.id = taken.request_id`.execute(this.#db)
+    return rows
+  }
+
+  async claim(id: string, leaseMs: number): Promise<OwedCallback | undefined> {
+    const row = await this.#db
+      .with('claimed', (query) =>
+        query
+          .updateTable('callbacks')
+          .set({ due_at: inMs(leaseMs) })
+          .where('id', '=', id)
+          .where('status', '=', 'owed')
+          .returning(['request_id', 'url', 'failures']),
+      )
+      .selectFrom('claimed')
+      .innerJoin('requests', 'requests.id', 'claimed.request_id')
+      .innerJoin('sessions', (join) =>
+        join
+          .onRef('sessions.tenant', '=', 'requests.tenant')
+          .onRef('sessions.id', '=', 'requests.session_id'),
+      )
+      .leftJoin('disabled_endpoints', (join) =>
+        join
+          .onRef('disabled_endpoints.tenant', '=', 'requests.tenant')
+          .onRef('disabled_endpoints.session_id', '=', 'requests.session_id')
+          .onRef('disabled_endpoints.url', '=', 'claimed.url'),
+      )
+      .select(REQUEST_COLUMNS)
+      .select([
+        'claimed.url as callback_url',
+        'claimed.failures',
+        'sessions.webhook_secret',
+        'disabled_endpoints.url as disabled_url',
+      ])
+      .executeTakeFirst()
+    return (
+      row && {
+        id,
+        url: row.callback_url,
+        failures: row.failures,
+        disabled: row.disabled_url !== null,
+        request: toRequest(row),
+        secret: row.webhook_secret,
+      }
+    )
+  }
+
+  async postpone(id: string, delayMs: number): Promise<void> {
+    await this.#db
+      .updateTable('callbacks')
+      .set({ due_at: inMs(delayMs) })
+      .where('id', '=', id)
+      .where('status', '=', 'owed')
+      .execute()
+  }
+
+  record(id: string, attempt: CallbackAttempt | undefined, next: Next): Promise<void> {
+    return this.#db.transaction().execute(async (trx) => {
+      const { number } = await trx
+        .updateTable('callbacks')
+        .set({ attempts: sql`attempts + ${attempt ? 1 : 0}` })
+        .where('id', '=', id)
+        .returning('attempts as number')
+        .executeTakeFirstOrThrow()
+      if (attempt) await insertAttempt(trx, id, number, attempt)
+      await conclude(trx, id, next)
+      if (next.status === 'failed' && next.disable) await disable(trx, id)
+    })
+  }
+
+  async list(requestId: string): Promise<Callback[]> {
+    if (!isUuid(requestId)) return []
+    const rows = await this.#db
+      .selectFrom('callbacks')
+      .innerJoin('requests', 'requests.id', 'callbacks.request_id')
+      .leftJoin('disabled_endpoints', (join) =>
+        join
+          .onRef('disabled_endpoints.tenant', '=', 'requests.tenant')
+          .onRef('disabled_endpoints.session_id', '=', 'requests.session_id')
+          .onRef('disabled_endpoints.url', '=', 'callbacks.url'),
+      )
+      .select([
+        'callbacks.id',
+        'callbacks.url',
+        'callbacks.status',
+        'callbacks.error',
+        'callbacks.next_attempt_at',
+        'disabled_endpoints.url as disabled_url',
+      ])
+      .where('callbacks.request_id', '=', requestId)
+      .orderBy('callbacks.id')
+      .execute()
+    return Promise.all(
+      rows.map(async (row) => ({
+        id: row.id,
+        url: row.url,
+        status: row.status,
+        disabled: row.disabled_url !== null,
+        error: row.error,
+        nextAttemptAt: row.status === 'owed' ? row.next_attempt_at : null,
+        attempts: await this.#attempts(row.id),
+      })),
+    )
+  }
+
+  async resend(requestId: string): Promise<number> {
+    const { rows } = await sql<{ id: string }>`
+      WITH again AS (
+        UPDATE callbacks
+        SET status = 'owed', failures = 0, error = NULL, next_attempt_at = clock_timestamp(),
+          due_at = ${inMs(GRACE_MS)}
+        FROM requests
+        WHERE callbacks.request_id = ${requestId} AND requests.id = callbacks.request_id
+          AND requests.status <> 'pending'
+        RETURNING callbacks.id, callbacks.url, requests.tenant, requests.session_id
+      ), enabled AS (
+        DELETE FROM disabled_endpoints USING again
+        WHERE disabled_endpoints.tenant = again.tenant
+          AND disabled_endpoints.session_id = again.session_id
+          AND disabled_endpoints.url = again.url
+      )
+      SELECT id FROM again`.execute(this.#db)
+    return rows.length
+  }
+
+  async #attempts(id: string): Promise<Callback['attempts']> {
+    const rows = await this.#db
+      .selectFrom('callback_attempts')
+      .select(['number', 'at', 'status_code', 'error', 'duration_ms'])
+      .where('callback_id', '=', id)
+      .orderBy('number', 'desc')
+      .limit(SHOWN_ATTEMPTS)
+      .execute()
+    return rows.reverse().map((row) => ({
+      number: row.number,
+      at: row.at,
+      statusCode: row.status_code,
+      error: row.error,
+      durationMs: row.duration_ms,
+    }))
+  }
+}
+
+async function insertAttempt(
+  db: Kysely<Tables>,
+  id: string,
+  number: number,
+  { at, statusCode, error, durationMs }: CallbackAttempt,
+): Promise<void> {
+  await db
+    .insertInto('callback_attempts')
+    .values({
+      callback_id: id,
+      number,
+      at,
+      status_code: statusCode,
+      error,
+      duration_ms: durationMs,
+    })
+    .execute()
+}
+
+/** What somebody else concluded meanwhile stays, unless this attempt was the one that arrived. */
+async function conclude(db: Kysely<Tables>, id: string, next: Next): Promise<void> {
+  const change = {
+    owed: { failures: sql<number>`failures + 1` },
+    delivered: { failures: 0 },
+    failed: { failures: sql<number>`failures + 1` },
+  }[next.status]
+  await db
+    .updateTable('callbacks')
+    .set({
+      ...change,
+      status: next.status,
+      error: next.status === 'delivered' ? null : next.error,
+      due_at: next.status === 'owed' ? inMs(next.delayMs) : sql`'infinity'`,
+      next_attempt_at: next.status === 'owed' ? inMs(next.delayMs) : null,
+    })
+    .where('id', '=', id)
+    .$if(next.status !== 'delivered', (query) => query.where('status', '=', 'owed'))
+    .execute()
+}
+
+async function disable(db: Kysely<Tables>, id: string): Promise<void> {
+  await db
+    .insertInto('disabled_endpoints')
+    .columns(['tenant', 'session_id', 'url'])
+    .expression((query) =>
+      query
+        .selectFrom('callbacks')
+        .innerJoin('requests', 'requests.id', 'callbacks.request_id')
+        .select(['requests.tenant', 'requests.session_id', 'callbacks.url'])
+        .where('callbacks.id', '=', id),
+    )
+    .onConflict((conflict) => conflict.columns(['tenant', 'session_id', 'url']).doNothing())
+    .execute()
+}
