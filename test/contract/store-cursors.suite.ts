@@ -253,7 +253,9 @@ export function cursorContract(kind: StoreKind): void {
       await at.session()
       const { events } = await settled(at)
       const empty = await at.stores.log.locate(SESSION, 'earliest')
-      await sql`TRUNCATE sessions, requests, events, deliveries, cards, invitations`.execute(at.db)
+      await sql`TRUNCATE sessions, requests, events, deliveries, cards, invitations CASCADE`.execute(
+        at.db,
+      )
       await at.session()
       await settled(at)
       for (const cursor of [empty.cursor, ...cursors(events)]) {

@@ -38,6 +38,7 @@ export function submitContract(kind: StoreKind): void {
         options: asked.options,
         metadata: asked.metadata,
         reviewers,
+        hasCallbacks: false,
         createdAt: expect.any(Date),
         expiresAt: new Date(request.question.createdAt.getTime() + 90_000),
       })

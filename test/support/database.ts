@@ -84,6 +84,7 @@ async function empty(db: Kysely<Tables>): Promise<void> {
     WHERE schemaname = 'public' AND tablename NOT LIKE 'kysely_%'`.execute(db)
   const names = rows.map(({ tablename }) => sql.table(tablename))
   await sql`TRUNCATE ${sql.join(names)}`.execute(db)
+  await sql`DROP SCHEMA IF EXISTS loopgate_jobs CASCADE`.execute(db)
   const triggers = await sql<{ tgname: string; relname: string }>`
     SELECT tgname, relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
     WHERE NOT tgisinternal`.execute(db)

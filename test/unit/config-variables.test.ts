@@ -123,8 +123,8 @@ const ROWS: readonly Row[] = [
   {
     name: 'CALLBACK_ALLOW_PRIVATE',
     taken: [
-      ['true', {}],
-      ['false', {}],
+      ['true', { callbackAllowPrivate: true }],
+      ['false', { callbackAllowPrivate: false }],
     ],
     refused: NO_FLAGS,
   },

@@ -20,6 +20,7 @@ test('with nothing set everything has its default', () => {
     publicUrl: undefined,
     jwtSecret: undefined,
     auth: 'local',
+    callbackAllowPrivate: false,
     allowedOrigins: [],
     trustProxy: false,
     shutdownGraceSeconds: 10,

@@ -40,6 +40,9 @@ function hostProblem(hostname: string): string | undefined {
   return undefined
 }
 
+/** All of IPv6 that IANA gives out. The rest is reserved, or old ways to write IPv4. */
+const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3')
+
 /**
  * Global unicast and nothing else. IPv4 inside IPv6 is judged as what it is; the ranges that carry
  * IPv4 to somewhere (NAT64, 6to4, Teredo) are not public.
@@ -47,7 +50,9 @@ function hostProblem(hostname: string): string | undefined {
 export function isPublic(address: string): boolean {
   // A zone names an interface of this machine.
   if (address.includes('%') || !ipaddr.isValid(address)) return false
-  return ipaddr.process(address).range() === 'unicast'
+  const parsed = ipaddr.process(address)
+  if (parsed.range() !== 'unicast') return false
+  return parsed.kind() === 'ipv4' || parsed.match(GLOBAL_UNICAST)
 }
 
 export class AddressError extends Error {

@@ -120,7 +120,7 @@ const LIMITS: Limit[] = [
     '/options/0/effect',
   ],
   [
-    'no callback yet',
+    'no callback where nothing judges its address',
     [{}],
     [{ callback_url: 'https://example.com' }, { callback_url: null }],
     '/callback_url',

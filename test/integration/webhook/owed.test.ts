@@ -1,0 +1,180 @@
+import { describe, expect, test } from 'vitest'
+import type { CallbackAnswer } from '../../../src/core/ports.ts'
+import { anAgent, approval, aSession, aSubmission } from '../../support/builders.ts'
+import { ARRIVED, BROKEN, openOffice } from '../../support/callbacks.ts'
+import type { DatabaseKind } from '../../support/database.ts'
+
+const KINDS: readonly DatabaseKind[] = ['pglite', 'postgres']
+const URL_A = 'https://a.example/hook'
+const URL_B = 'https://b.example/hook'
+
+const never = (_: unknown, signal: AbortSignal): Promise<CallbackAnswer> => {
+  const { promise, resolve } = Promise.withResolvers<CallbackAnswer>()
+  const cut = { statusCode: null, error: 'cut off', durationMs: 1 }
+  signal.addEventListener('abort', () => resolve(cut))
+  return promise
+}
+
+describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
+  test('is posted directly after commit, without a sweep', async () => {
+    await using office = await openOffice(kind)
+    const { hub, callbacks, sender, metrics } = office.process()
+    callbacks.start()
+    const request = await office.ask(hub, URL_A)
+    await hub.cancel(anAgent(), request.question.id)
+    await expect.poll(() => sender.urls).toEqual([URL_A])
+    expect(sender.sent).toMatchObject([
+      { request: { state: { status: 'canceled' } }, secret: expect.stringMatching(/^whsec_/) },
+    ])
+    await expect.poll(() => metrics.calls).toContain('called delivered')
+  })
+
+  test('is not posted before the request is settled, nor after it was posted', async () => {
+    await using office = await openOffice(kind)
+    const { hub, callbacks, clock, sender, metrics } = office.process()
+    callbacks.start()
+    const open = await office.ask(hub, URL_A)
+    const settled = await office.ask(hub, URL_B)
+    await hub.cancel(anAgent(), settled.question.id)
+    await expect.poll(() => metrics.calls).toContain('called delivered')
+    await office.everythingIsDue()
+    expect(await office.stores.callbacks.takeDue(10, 1)).toEqual([])
+    clock.advance(3_000)
+    expect(sender.urls).toEqual([URL_B])
+    expect(await callbacks.list(anAgent(), open.question.id)).toMatchObject([{ status: 'waiting' }])
+  })
+
+  test('is found by the sweep when a crash came between commit and queue', async () => {
+    await using office = await openOffice(kind)
+    const { hub, callbacks, clock, sender } = office.process()
+    const request = await office.ask(hub, URL_A)
+    // The process that settles it dies at once: nobody is told.
+    await office.stores.requests.settle(request, approval(), 'person:console:ann')
+    callbacks.start()
+    await office.everythingIsDue()
+    clock.advance(3_000)
+    await expect.poll(() => sender.urls).toEqual([URL_A])
+  })
+
+  test('is found again when the process died with the job in hand', async () => {
+    await using office = await openOffice(kind)
+    const dead = office.process()
+    const request = await office.ask(dead.hub, URL_A)
+    const { id } = request.question
+    await office.stores.requests.settle(request, approval(), 'person:console:ann')
+    const [owed] = await office.stores.callbacks.ofRequests([id])
+    await dead.jobs.enqueue([{ key: owed?.id ?? '', group: 'local\na.example' }])
+    expect(await dead.jobs.take([])).toMatchObject({ key: owed?.id })
+    const heir = office.process()
+    heir.callbacks.start()
+    await office.everythingIsDue()
+    heir.clock.advance(3_000)
+    await expect.poll(() => heir.sender.urls).toEqual([URL_A])
+  })
+
+  test('is posted by one of two processes', async () => {
+    await using office = await openOffice(kind)
+    const processes = [office.process(), office.process()] as const
+    for (const { callbacks } of processes) callbacks.start()
+    const urls = Array.from({ length: 20 }, (_, i) => `https://r${i}.example/hook`)
+    for (const url of urls) {
+      const request = await office.ask(processes[0].hub, url)
+      await processes[0].hub.cancel(anAgent(), request.question.id)
+    }
+    const sent = () => processes.flatMap(({ sender }) => sender.urls).sort()
+    await expect.poll(() => sent().length).toBe(20)
+    await office.everythingIsDue()
+    for (const { clock } of processes) clock.advance(3_000)
+    expect(sent()).toEqual([...urls].sort())
+  })
+
+  test('that failed is tried again when its time has come, with every attempt recorded', async () => {
+    await using office = await openOffice(kind)
+    const { hub, callbacks, clock, sender } = office.process()
+    sender.answer = async () => BROKEN
+    callbacks.start()
+    const { id } = (await office.ask(hub, URL_A)).question
+    await hub.cancel(anAgent(), id)
+    const shown = async () => (await callbacks.list(anAgent(), id))[0]
+    for (let attempt = 1; attempt <= 10; attempt += 1) {
+      await expect.poll(async () => (await shown())?.attempts.length).toBe(attempt)
+      if (attempt < 10) expect(await shown()).toMatchObject({ status: 'owed' })
+      await office.everythingIsDue()
+      clock.advance(3_000)
+    }
+    expect(await shown()).toMatchObject({ status: 'failed', error: BROKEN.error })
+    expect(new Set(sender.sent.map((owed) => owed.id)).size).toBe(1)
+    expect(sender.sent.map(({ failures }) => failures)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    sender.answer = async () => ARRIVED
+    await callbacks.resend(anAgent(), id)
+    await expect.poll(async () => (await shown())?.status).toBe('delivered')
+    expect(sender.sent.at(-1)?.failures).toBe(0)
+  })
+
+  test('waits behind nobody else’s slow receiver', async () => {
+    await using office = await openOffice(kind)
+    const { hub, callbacks, sender } = office.process()
+    sender.answer = (owed, signal) =>
+      owed.url === URL_A ? never(owed, signal) : Promise.resolve(ARRIVED)
+    callbacks.start()
+    for (let i = 0; i < 40; i += 1) {
+      const slow = await office.ask(hub, URL_A)
+      await hub.cancel(anAgent(), slow.question.id)
+    }
+    await expect.poll(() => sender.open.length).toBe(4)
+    const quick = await office.ask(hub, URL_B)
+    await hub.cancel(anAgent(), quick.question.id)
+    await expect.poll(() => sender.urls).toContain(URL_B)
+    expect(sender.open).toEqual(['a.example', 'a.example', 'a.example', 'a.example'])
+  })
+
+  test('waits behind no other tenant, however many slow receivers that one has', async () => {
+    await using office = await openOffice(kind)
+    const { hub, callbacks, sender } = office.process()
+    await office.stores.sessions.ensure(aSession({ tenant: 'theirs' }))
+    sender.answer = (owed, signal) =>
+      owed.url === URL_B ? Promise.resolve(ARRIVED) : never(owed, signal)
+    callbacks.start()
+    for (let i = 0; i < 40; i += 1) {
+      const slow = await office.ask(hub, `https://r${i}.example/hook`)
+      await hub.cancel(anAgent(), slow.question.id)
+    }
+    await expect.poll(() => sender.open.length).toBe(16)
+    const theirs = { ...anAgent(), tenant: 'theirs' }
+    const { request } = await hub.submit(theirs, aSubmission({ callbackUrl: URL_B }))
+    await hub.cancel(theirs, request.question.id)
+    await expect.poll(() => sender.urls).toContain(URL_B)
+    expect(sender.open.length).toBeLessThanOrEqual(16)
+  })
+
+  test('is somebody else’s at once when the process stops in the middle', async () => {
+    await using office = await openOffice(kind)
+    const [stopping, heir] = [office.process(), office.process()]
+    stopping.sender.answer = never
+    stopping.callbacks.start()
+    const request = await office.ask(stopping.hub, URL_A)
+    await stopping.hub.cancel(anAgent(), request.question.id)
+    await expect.poll(() => stopping.sender.open.length).toBe(1)
+    const stopped = stopping.callbacks.stop()
+    await expect.poll(() => stopping.clock.waiting).toBe(1)
+    stopping.clock.advance(2_000)
+    await stopped
+    heir.callbacks.start()
+    heir.clock.advance(3_000)
+    await expect.poll(() => heir.sender.urls).toEqual([URL_A])
+  })
+
+  test('survives that keeping track of it fails', async () => {
+    await using office = await openOffice(kind)
+    const { hub, callbacks, clock, sender, metrics } = office.process()
+    sender.answer = () => Promise.reject(new Error('a fault of the sender'))
+    callbacks.start()
+    const request = await office.ask(hub, URL_A)
+    await hub.cancel(anAgent(), request.question.id)
+    await expect.poll(() => metrics.calls).toContain('failed callback')
+    sender.answer = async () => ARRIVED
+    await office.everythingIsDue()
+    clock.advance(3_000)
+    await expect.poll(() => metrics.calls).toContain('called delivered')
+  })
+})
