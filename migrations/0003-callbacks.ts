@@ -12,7 +12,7 @@ const STATEMENTS = [
   // failures counts since the last resend, and is the place in the schedule; attempts counts all.
   `CREATE TABLE callbacks (
     id uuid PRIMARY KEY,
-    request_id uuid NOT NULL REFERENCES requests (id),
+    request_id uuid NOT NULL REFERENCES requests (id) ON DELETE CASCADE,
     url text NOT NULL,
     status text NOT NULL DEFAULT 'waiting'
       CHECK (status IN ('waiting', 'owed', 'delivered', 'failed')),
@@ -25,7 +25,7 @@ const STATEMENTS = [
   'CREATE INDEX callbacks_of_request ON callbacks (request_id)',
   `CREATE INDEX callbacks_due ON callbacks (due_at) WHERE status = 'owed'`,
   `CREATE TABLE callback_attempts (
-    callback_id uuid NOT NULL REFERENCES callbacks (id),
+    callback_id uuid NOT NULL REFERENCES callbacks (id) ON DELETE CASCADE,
     number integer NOT NULL,
     at timestamptz(3) NOT NULL,
     status_code integer,
@@ -40,6 +40,6 @@ const STATEMENTS = [
     url text NOT NULL,
     disabled_at timestamptz(3) NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant, session_id, url),
-    FOREIGN KEY (tenant, session_id) REFERENCES sessions (tenant, id)
+    FOREIGN KEY (tenant, session_id) REFERENCES sessions (tenant, id) ON DELETE CASCADE
   )`,
 ]
