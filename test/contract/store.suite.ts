@@ -5,6 +5,7 @@ import { deliveryContract } from './store-deliveries.suite.ts'
 import type { StoreKind } from './store-harness.ts'
 import { invitationContract } from './store-invitations.suite.ts'
 import { logContract } from './store-log.suite.ts'
+import { pruningContract } from './store-pruning.suite.ts'
 import { sessionContract } from './store-sessions.suite.ts'
 import { settleContract } from './store-settle.suite.ts'
 import { submitContract } from './store-submit.suite.ts'
@@ -17,6 +18,7 @@ export function storeContract(kind: StoreKind): void {
     settleContract(kind)
     logContract(kind)
     cursorContract(kind)
+    pruningContract(kind)
     deliveryContract(kind)
     cardContract(kind)
     invitationContract(kind)
