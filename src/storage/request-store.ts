@@ -13,7 +13,7 @@ import type { Delivery, HitlRequest, Reviewers, Settlement } from '../core/reque
 import { insertCallback, owing } from './callback-store.ts'
 import { isUuid, REQUEST_COLUMNS, toRequest, toStoredRequest } from './rows.ts'
 import type { Tables } from './schema.ts'
-import { append, transition } from './transition.ts'
+import { append, epochOf, transition } from './transition.ts'
 import { clientTurn, takeTurn } from './turns.ts'
 
 const SETTLED: Readonly<Record<Settlement['status'], EventType>> = {
@@ -146,7 +146,7 @@ export class PgRequestStore implements RequestStore {
   async #takePlace(trx: Transaction<Tables>, tenant: string, submission: Submission) {
     const row = await trx
       .updateTable('sessions')
-      .set({ seq: sql`seq + 1`, epoch: sql`${this.#boot} || tag` })
+      .set({ seq: sql`seq + 1`, epoch: epochOf(this.#boot) })
       .where('tenant', '=', tenant)
       .where('id', '=', submission.sessionId)
       .returning(['client_id', 'active', 'reviewers', 'seq', 'epoch'])

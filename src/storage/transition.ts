@@ -11,6 +11,13 @@ const stateOf = (row: RawBuilder<unknown>) => sql`jsonb_build_object(
   'settledAt', ${row}.settled_at)`
 
 /**
+ * Names this start of the server, and the session; and the database's own start and the file that the
+ * session is in, because a server may go on while the database below it is restored.
+ */
+export const epochOf = (boot: string) => sql<string>`${boot} || to_hex(hashtext(
+  pg_postmaster_start_time()::text || pg_relation_filepath(sessions.tableoid))) || sessions.tag`
+
+/**
  * Changes a pending request and appends the event, in one statement and one round trip.
  *
  * The request's row is locked first, so that of two commands the second sees what the first did; by
@@ -49,7 +56,7 @@ export async function transition(
     ), pending AS MATERIALIZED (
       SELECT id FROM locked WHERE tenant = ${tenant} AND status = 'pending' AND ${change.guard}
     ), place AS (
-      UPDATE sessions SET seq = sessions.seq + 1, epoch = ${boot} || sessions.tag
+      UPDATE sessions SET seq = sessions.seq + 1, epoch = ${epochOf(boot)}
       WHERE sessions.tenant = ${tenant} AND sessions.id = ${sessionId}
         AND EXISTS (SELECT FROM pending)
         AND sessions.reviewers = coalesce(${reviewers}::jsonb, sessions.reviewers)

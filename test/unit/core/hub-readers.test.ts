@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
+import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import type { HitlRequest } from '../../../src/core/request.ts'
 import {
@@ -256,6 +257,68 @@ describe('the sweep', () => {
     expect(core.clock.next).toBe(2_000)
     core.hub.stop()
     expect(core.clock.waiting).toBe(0)
+  })
+})
+
+describe('what is not kept any more', () => {
+  const days = 30
+  const age = ({ db }: Core) =>
+    sql`UPDATE requests SET settled_at = settled_at - interval '31 days'
+      WHERE settled_at IS NOT NULL`.execute(db)
+
+  test('L6: a reader that is catching up is ended where what follows was deleted, without a gap', async () => {
+    await using core = await startCore()
+    await core.session()
+    for (let i = 0; i < 60; i++) {
+      const { question } = await core.ask()
+      await core.hub.decide(ANN, question.id, { option: 'Deploy' })
+    }
+    await age(core)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const reader = new RecordedReader()
+    reader.drained = () => promise
+    const subscribing = core.hub.subscribe(AGENT, { sessionId: 'session-1' }, 'earliest', reader)
+    await eventually(() => expect(reader.events).toHaveLength(1))
+    expect((await core.stores.pruning.prune(days, undefined)).events).toBe(120)
+    resolve()
+    await subscribing
+    expect(reader.events.map(({ cursor }) => cursor.seq)).toEqual(
+      Array.from({ length: 100 }, (_, i) => i + 1),
+    )
+    expect(reader.end).toBe('gone')
+    const again = new RecordedReader()
+    const since = reader.events.at(-1)?.cursor
+    await core.hub.subscribe(AGENT, { sessionId: 'session-1' }, since, again)
+    expect(again.position).toMatchObject({ recovered: false, cursor: { seq: 120 } })
+  })
+
+  test('L6: a reader that is up to date hears nothing of it, and goes on', async () => {
+    await using core = await startCore()
+    await core.session()
+    const reader = new RecordedReader()
+    await core.hub.subscribe(AGENT, { sessionId: 'session-1' }, undefined, reader)
+    const { question } = await core.ask()
+    await core.hub.decide(ANN, question.id, { option: 'Deploy' })
+    await age(core)
+    expect((await core.stores.pruning.prune(days, undefined)).events).toBe(2)
+    core.hub.start()
+    core.clock.advance(2_000)
+    await core.ask()
+    expect(reader.types).toEqual(['request.created', 'request.decided', 'request.created'])
+    expect(reader.end).toBeUndefined()
+  })
+
+  test('L5: a live reader of a log that was restored to an older one is ended', async () => {
+    await using core = await startCore()
+    await core.session()
+    await core.ask()
+    const reader = new RecordedReader()
+    await core.hub.subscribe(AGENT, { sessionId: 'session-1' }, 'earliest', reader)
+    core.hub.start()
+    await sql`TRUNCATE events, requests, deliveries, cards`.execute(core.db)
+    await sql`UPDATE sessions SET seq = 0`.execute(core.db)
+    core.clock.advance(2_000)
+    await eventually(() => expect(reader.end).toBe('gone'))
   })
 })
 
