@@ -62,7 +62,13 @@ export async function measureLatency(databaseUrl: string, controlUrl: string): P
     LOG_LEVEL: 'error',
   })
   const [, address = ''] = await server.said(/listening on (\S+)/)
-  const bench: Bench = { address, controlAddress, apiRoot, secret: SECRET, post }
+  await using other = run('src/main.ts', [], {
+    DATABASE_URL: databaseUrl,
+    SERVER_PORT: '0',
+    LOG_LEVEL: 'error',
+  })
+  const [, otherAddress = ''] = await other.said(/listening on (\S+)/)
+  const bench: Bench = { address, otherAddress, controlAddress, apiRoot, secret: SECRET, post }
   const ways = await openWays(bench, ROUNDS + WARM_UP)
   const times = await play(ways)
   for (const way of ways) way.close()
@@ -96,5 +102,10 @@ function toTable(times: Map<string, number[]>): string {
     const times99 = (p99 / control.p99).toFixed(2)
     return [name, p50.toFixed(2), p90.toFixed(2), p99.toFixed(2), `${times50} ×`, `${times99} ×`]
   })
-  return table(['', 'p50 ms', 'p90 ms', 'p99 ms', 'p50 / control', 'p99 / control'], rows)
+  const head = ['', 'p50 ms', 'p90 ms', 'p99 ms', 'p50 / control', 'p99 / control']
+  const [same, other] = ['WebSocket', 'WebSocket, other process'].map(
+    (name) => percentiles(times.get(name) ?? []).p50,
+  )
+  const ratio = ((other ?? 0) / (same ?? 1)).toFixed(2)
+  return `${table(head, rows)}\n\nOther process / same process, p50: ${ratio} ×`
 }

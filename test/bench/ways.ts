@@ -6,6 +6,8 @@ import { WebSocket } from 'ws'
 
 export interface Bench {
   readonly address: string
+  /** Another process on the same database. */
+  readonly otherAddress: string
   readonly controlAddress: string
   readonly apiRoot: string
   readonly secret: string
@@ -46,7 +48,8 @@ class Arrival {
 
 export async function openWays(bench: Bench, rounds: number): Promise<Way[]> {
   const ways = [await controlWay(bench, rounds)]
-  for (const [i, open] of [webSocketWay, sseWay, socketIoWay, longPollWay].entries()) {
+  const openers = [webSocketWay, sseWay, socketIoWay, longPollWay, otherProcessWay]
+  for (const [i, open] of openers.entries()) {
     ways.push(await open(await askAll(bench, 900_001 + i, rounds)))
   }
   return ways
@@ -153,6 +156,12 @@ async function webSocketWay({ bench, sessionId, press }: Asked): Promise<Way> {
     press,
     close: () => socket.close(),
   }
+}
+
+/** Pressed at the one process, received from the other one. */
+async function otherProcessWay({ bench, ...asked }: Asked): Promise<Way> {
+  const way = await webSocketWay({ bench: { ...bench, address: bench.otherAddress }, ...asked })
+  return { ...way, name: 'WebSocket, other process' }
 }
 
 async function sseWay({ bench, sessionId, press }: Asked): Promise<Way> {
