@@ -4,8 +4,11 @@ import type { Clock } from '../core/ports.ts'
 /** How long a closing handshake may take before the socket is cut. */
 export const CLOSE_MS = 1_000
 
-/** Connections closed per second, while there is time for it: nobody takes back more than that. */
-const PER_SECOND = 1_000
+/**
+ * Connections of one transport that are closed in a second, while there is time for it: about what
+ * another process takes back, so that whoever is closed waits for nobody.
+ */
+const PER_SECOND = 500
 const STEP_MS = 20
 
 /** When to come back. It differs, so that those who are closed together do not return together. */

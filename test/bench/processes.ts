@@ -14,6 +14,9 @@ export interface Running extends AsyncDisposable {
   said(pattern: RegExp): Promise<RegExpExecArray>
   /** Resident memory in bytes, after garbage collection. */
   memory(): Promise<number>
+  signal(signal: NodeJS.Signals): void
+  /** Resolves when the process has ended. */
+  exited(): Promise<void>
 }
 
 /** Runs a script of this project with Node, with a hook that tells its memory. */
@@ -68,6 +71,16 @@ class ChildRunning implements Running {
     this.#child.send('memory')
     const [rss] = await answered
     return Number(rss)
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal)
+  }
+
+  async exited(): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      await once(this.#child, 'exit')
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
