@@ -7,7 +7,7 @@ import fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify'
-import { invalid, LoopgateError, stopping } from '../core/errors.ts'
+import { invalid, isPassing, LoopgateError, stopping } from '../core/errors.ts'
 import type { Authenticator } from '../core/ports.ts'
 import { isTooDeep, MAX_DEPTH, parseJson } from '../protocol/json.ts'
 import { toLoopgateError, toProblem } from '../protocol/problem.ts'
@@ -172,7 +172,8 @@ function sendProblem(
   reply: FastifyReply,
 ): FastifyReply {
   const error = translate(thrown)
-  if (error.status >= 500) {
+  // Who is turned away on purpose, by a stop say, is no fault: thousands may be, and each would be a line.
+  if (error.status >= 500 && !(isPassing(error) && error.cause === undefined)) {
     request.log.error(
       { err: error.cause ?? error, code: error.code, path: path(request) },
       error.message,
