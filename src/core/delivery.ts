@@ -9,6 +9,7 @@ import {
   type DeliveryStore,
   type Log,
   type Metrics,
+  NotYet,
   type Owed,
 } from './ports.ts'
 
@@ -121,7 +122,11 @@ export class Deliveries {
       else await this.#settle(courier, owed)
     } catch (error) {
       // When even this fails, the lease ends and the sweep finds it again.
-      await this.#recover(owed, error).catch((failure: unknown) => this.#failed(failure))
+      const known =
+        error instanceof NotYet
+          ? this.#store.retry(owed, error.retryAfterMs)
+          : this.#recover(owed, error)
+      await known.catch((failure: unknown) => this.#failed(failure))
     }
   }
 

@@ -380,8 +380,8 @@ export interface InvitationStore {
 /**
  * The part of a channel that asks people.
  *
- * `ask` and `settle` throw a DeliveryError for what is the other side's fault; anything else that
- * they throw is treated as passing and tried again.
+ * `ask` and `settle` throw a DeliveryError for what is the other side's fault, and NotYet for what
+ * would have to wait; anything else that they throw is treated as passing and tried again.
  */
 export interface Courier {
   readonly channel: string
@@ -403,6 +403,17 @@ export class DeliveryError extends Error {
 
   constructor(message: string, retryAfterMs?: number, cause?: unknown) {
     super(message, { cause })
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
+/** It is not this card's turn yet. Nothing failed: it is due again after `retryAfterMs`. */
+export class NotYet extends Error {
+  override readonly name = 'NotYet'
+  readonly retryAfterMs: number
+
+  constructor(retryAfterMs: number) {
+    super('not its turn yet')
     this.retryAfterMs = retryAfterMs
   }
 }

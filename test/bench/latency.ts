@@ -50,7 +50,7 @@ export async function measureLatency(databaseUrl: string, controlUrl: string): P
   await using control = run('test/bench/control.ts', [], { DATABASE_URL: controlUrl })
   const [, controlAddress = ''] = await control.said(/listening on (\S+)/)
   const port = await freePort()
-  await using server = run('src/main.ts', [], {
+  await using server = run('test/bench/server.ts', [], {
     DATABASE_URL: databaseUrl,
     SERVER_PORT: String(port),
     PUBLIC_URL: `http://127.0.0.1:${port}`,

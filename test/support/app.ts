@@ -3,6 +3,7 @@ import { type App, startApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
 import type { Clock } from '../../src/core/ports.ts'
 import type { Problem, RequestView } from '../../src/protocol/types.ts'
+import { unpacedChannels } from './unpaced.ts'
 
 /** A server in this process, as a client sees it. */
 export interface TestApp extends AsyncDisposable {
@@ -31,11 +32,18 @@ export interface Answer<Body> {
   readonly body: Body & Partial<Omit<Problem, 'status'>>
 }
 
+export interface TestAppOptions {
+  readonly clock?: Clock | undefined
+  /** Sends no faster than Telegram's limits. Without it a test need not wait for its second card. */
+  readonly isPaced?: boolean
+}
+
 export async function startTestApp(
   env: Record<string, string> = {},
-  clock?: Clock,
+  { clock, isPaced = false }: TestAppOptions = {},
 ): Promise<TestApp> {
-  const config = readConfig({ LOOPGATE_DATA_DIR: 'memory://', SERVER_PORT: '0', ...env })
+  const read = readConfig({ LOOPGATE_DATA_DIR: 'memory://', SERVER_PORT: '0', ...env })
+  const config = isPaced ? read : { ...read, channels: unpacedChannels(env) }
   const level = process.env['TEST_LOG_LEVEL'] ?? 'silent'
   const app = await startApp(config, pino({ level }, pino.destination(2)), '0.0.0-test', clock)
   return new HttpTestApp(app)

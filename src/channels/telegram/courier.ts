@@ -1,18 +1,19 @@
 import { type Api, InputFile } from 'grammy'
 import {
   type Card,
-  type Clock,
   type Courier,
   DeliveryError,
   type InvitationStore,
+  NotYet,
   type OwedAsk,
   type OwedSettle,
   type Session,
 } from '../../core/ports.ts'
 import type { Audience } from '../../core/request.ts'
-import { isBadToken, isDoneAnyway, retryAfterMs, toDeliveryError } from './bot-api.ts'
+import { isBadToken, isDoneAnyway, toDeliveryError } from './bot-api.ts'
 import { keyboard, openCard, settledCard } from './card.ts'
 import type { References } from './references.ts'
+import type { Sender, Sending } from './sender.ts'
 import type { SentCards } from './sent-cards.ts'
 import type { TelegramState } from './state.ts'
 
@@ -32,7 +33,7 @@ export interface CourierParts {
   readonly references: () => References
   readonly invitations: InvitationStore
   readonly sent: SentCards
-  readonly clock: Clock
+  readonly sender: Sender
 }
 
 /** Sends cards, and edits them when their request is settled. */
@@ -41,8 +42,6 @@ export class TelegramCourier implements Courier {
   readonly #parts: CourierParts
   /** Files whose card is not sent yet, by request. */
   readonly #files = new Map<string, number>()
-  /** Milliseconds of the clock, by chat. */
-  readonly #quietUntil = new Map<string, number>()
 
   constructor(parts: CourierParts) {
     this.#parts = parts
@@ -60,7 +59,10 @@ export class TelegramCourier implements Courier {
     const { api, references } = this.#parts
     const { question } = request
     const card = openCard(request, references(), chat)
-    try {
+    const isFileOwed = card.attachment !== undefined && !this.#files.has(question.id)
+    const count = isFileOwed ? 2 : 1
+    const sending = { chat, key: `ask ${question.id}`, requestId: question.id, count }
+    return this.#send(sending, async () => {
       // The file first: a card with buttons is never there without the whole text.
       const file =
         card.attachment === undefined
@@ -81,24 +83,26 @@ export class TelegramCourier implements Courier {
       this.#parts.sent.remember(sent, request)
       this.#files.delete(question.id)
       return sent
-    } catch (error) {
-      throw this.#translate(error, chat)
-    }
+    })
   }
 
   async settle({ card, request }: OwedSettle): Promise<void> {
     const { api, references } = this.#parts
-    this.#requireCalm(card.address)
-    const { text, entities } = settledCard(request, references(), card.address)
-    try {
-      // Without reply_markup the buttons go (Bot API, editMessageText).
-      await api.editMessageText(card.address, Number(card.message), text, { ...PLAIN, entities })
-    } catch (error) {
-      if (isDoneAnyway(error)) return
-      const translated = this.#translate(error, card.address)
+    const { address: chat, message, requestId } = card
+    const { text, entities } = settledCard(request, references(), chat)
+    const sending = { chat, key: `edit ${message}`, requestId, count: 1 }
+    await this.#send(sending, async () => {
+      try {
+        // Without reply_markup the buttons go (Bot API, editMessageText).
+        await api.editMessageText(chat, Number(message), text, { ...PLAIN, entities })
+      } catch (error) {
+        if (!isDoneAnyway(error)) throw error
+      }
+    }).catch((error: unknown) => {
+      const { cause, message: text } = error as Error
       // A token can be mended, and the card must not keep its buttons for ever.
-      throw isBadToken(error) ? new DeliveryError(translated.message, MENDED_MS, error) : translated
-    }
+      throw isBadToken(cause) ? new DeliveryError(text, MENDED_MS, cause) : error
+    })
   }
 
   async invite({ tenant, id }: Session): Promise<string | undefined> {
@@ -126,21 +130,16 @@ export class TelegramCourier implements Courier {
     const { failure } = this.#parts.state
     if (failure !== undefined) throw new DeliveryError(failure)
     if (audience.address === null) throw new DeliveryError('no reviewer yet')
-    this.#requireCalm(audience.address)
     return audience.address
   }
 
-  /** Telegram asked for quiet in this chat, and counts what is sent before its time. */
-  #requireCalm(chat: string): void {
-    const left = (this.#quietUntil.get(chat) ?? 0) - this.#parts.clock.now()
-    if (left > 0) throw new DeliveryError('Telegram asked to wait', left)
-    this.#quietUntil.delete(chat)
-  }
-
-  #translate(error: unknown, chat: string): DeliveryError {
-    this.#parts.state.heard(error)
-    const quietMs = retryAfterMs(error)
-    if (quietMs > 0) this.#quietUntil.set(chat, this.#parts.clock.now() + quietMs)
-    return toDeliveryError(error)
+  async #send<Result>(sending: Sending, call: () => Promise<Result>): Promise<Result> {
+    try {
+      return await this.#parts.sender.send(sending, call)
+    } catch (error) {
+      if (error instanceof NotYet) throw error
+      this.#parts.state.heard(error)
+      throw toDeliveryError(error)
+    }
   }
 }

@@ -7,10 +7,12 @@ import { Attempts } from './attempts.ts'
 import { createApis, retryAfterMs, toSignal } from './bot-api.ts'
 import { TelegramCourier } from './courier.ts'
 import { TelegramIntake } from './intake.ts'
+import { type Limits, Pace, TELEGRAM_LIMITS } from './pace.ts'
 import { ALLOWED_UPDATES, TelegramPoller } from './poller.ts'
 import { References } from './references.ts'
 import { TelegramReviewers } from './reviewers.ts'
 import { Says } from './says.ts'
+import { Sender } from './sender.ts'
 import { SentCards } from './sent-cards.ts'
 import { settings, type TelegramSettings } from './settings.ts'
 import { TelegramState } from './state.ts'
@@ -26,12 +28,16 @@ const COMMANDS = [
   { command: 'help', description: 'What this bot does' },
 ]
 
+/** The channel at a server that takes so much. */
+export const telegramWithin = (limits: Limits) =>
+  defineChannel<TelegramSettings>({
+    name: 'telegram',
+    env: settings,
+    create: (values, context) => new TelegramChannel(values, context, limits),
+  })
+
 /** Cards in private chats and groups, answered by buttons and replies. */
-export const telegram = defineChannel<TelegramSettings>({
-  name: 'telegram',
-  env: settings,
-  create: (values, context) => new TelegramChannel(values, context),
-})
+export const telegram = telegramWithin(TELEGRAM_LIMITS)
 
 class TelegramChannel implements Channel {
   readonly name = 'telegram'
@@ -48,7 +54,7 @@ class TelegramChannel implements Channel {
   #connecting: Promise<void> | undefined
   #candidacy: Candidacy | undefined
 
-  constructor(values: TelegramSettings, context: ChannelContext) {
+  constructor(values: TelegramSettings, context: ChannelContext, limits: Limits) {
     const { hub, cards, invitations, clock, logger, http } = context
     const { api, pollApi } = createApis(values.token, values.apiRoot)
     const state = new TelegramState(values.webhook ? 'webhook' : 'polling')
@@ -59,15 +65,17 @@ class TelegramChannel implements Channel {
     this.#context = context
     this.#state = state
     this.#api = api
-    const says = new Says(api, logger)
+    const pace = new Pace(clock, limits)
+    const says = new Says({ api, logger, pace, clock })
     const { deliver } = context
+    const sender = new Sender(pace, clock, deliver)
     const sent = new SentCards()
     const parts = { hub, cards, invitations, reviewers, references, says, sent, deliver }
     this.#says = says
     this.#intake = new TelegramIntake(bot, parts)
     const attempts = new Attempts((update) => this.#intake.handle(update), logger)
     this.#poller = new TelegramPoller({ api: pollApi, attempts, state, clock, logger })
-    this.courier = new TelegramCourier({ api, state, references, invitations, sent, clock })
+    this.courier = new TelegramCourier({ api, state, references, invitations, sent, sender })
     if (values.webhook) addWebhookRoute(http, values.webhook.secret, attempts)
   }
 

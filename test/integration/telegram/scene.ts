@@ -38,6 +38,8 @@ export interface SceneOptions {
   readonly telegram?: FakeTelegramOptions
   /** A Telegram that is there already; without one the scene starts its own, and ends it. */
   readonly tg?: FakeTelegram
+  /** Sends no faster than Telegram's limits. */
+  readonly isPaced?: boolean
   /** `memory` is PGlite; PostgreSQL unless said. */
   readonly database?: 'memory' | 'postgres'
 }
@@ -64,16 +66,17 @@ export class Scene implements AsyncDisposable {
   }
 
   static async open(options: SceneOptions = {}): Promise<Scene> {
-    const { env, telegram, database = 'postgres' } = options
+    const { env, telegram, database = 'postgres', isPaced = false } = options
     await using opened = new AsyncDisposableStack()
     const tg = options.tg ?? opened.use(await FakeTelegram.start(telegram))
     const store = database === 'memory' ? undefined : await openTestDatabase('postgres')
     if (store) opened.use(store)
-    const app = await startTestApp({
+    const variables = {
       ...(store?.url === undefined ? {} : { DATABASE_URL: store.url }),
       ...botOf(tg),
       ...env,
-    })
+    }
+    const app = await startTestApp(variables, { isPaced })
     opened.use(app)
     return new Scene(tg, app, store, opened.move())
   }

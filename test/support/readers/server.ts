@@ -31,7 +31,7 @@ export const startOn = (
   place: Readonly<Record<string, string>>,
   env: Record<string, string> = {},
   clock?: Clock,
-) => startTestApp({ JWT_SECRET, SHUTDOWN_GRACE: '2', ...place, ...env }, clock)
+) => startTestApp({ JWT_SECRET, SHUTDOWN_GRACE: '2', ...place, ...env }, { clock })
 
 async function openPlace(
   kind: DatabaseKind,

@@ -15,7 +15,7 @@ interface Bucket {
   at: number
 }
 
-const SENDING = new Set(['sendMessage', 'sendDocument'])
+const SENDING = new Set(['sendMessage', 'sendDocument', 'editMessageText'])
 
 /**
  * Flood control. After any 429 the calls it covers are refused until its time is over, and each one

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
-import { DeliveryError } from '../../../src/core/ports.ts'
+import { DeliveryError, NotYet } from '../../../src/core/ports.ts'
 import { anAgent, aPerson, approval, aSubmission, overdue, TENANT } from '../../support/builders.ts'
 import { type Core, eventually, FakeCourier, startCore } from '../../support/builders-core.ts'
 
@@ -194,6 +194,21 @@ describe('a card that could not be sent', () => {
       core.clock.advance(3_000)
       expect(types(core)).toContain('request.delivered')
     })
+  })
+})
+
+describe('a card whose turn has not come', () => {
+  test('is given back for as long as it must wait, and nothing has failed', async () => {
+    const courier = new FakeCourier()
+    courier.failures.push(new NotYet(200_000))
+    await using core = await startAsking(courier)
+    await core.ask()
+    await eventually(async () => expect(await dueIn(core, 'deliveries')).toBeGreaterThan(190))
+    expect(core.warnings).toEqual([])
+    expect(core.metrics.calls.filter((call) => call.startsWith('delivered'))).toEqual([])
+    await core.everythingIsDue()
+    core.clock.advance(3_000)
+    await eventually(() => expect(types(core)).toContain('request.delivered'))
   })
 })
 

@@ -17,6 +17,7 @@ export function editMessageText(world: World, params: Params): Message {
   if (current.text === undefined) throw badRequest('there is no text in the message to edit')
   // Telegram's servers, not the Bot API server, measure an edit; hence the other words.
   checkText(content, 'MESSAGE_TOO_LONG')
+  world.rates.admit(current.chat.id, current.chat.type !== 'private')
   return replace(world, current, markup, {
     text: content.text,
     entities: optional(content),

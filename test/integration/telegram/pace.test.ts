@@ -1,0 +1,88 @@
+import { describe, type TestContext, test } from 'vitest'
+import { isCardOf, type Line, labelsOf, Scene } from './scene.ts'
+
+/** A Telegram that refuses what comes too fast, and counts what comes before its time. */
+
+const OPTIONS = ['🚀 Deploy', '⏸️ Hold']
+const SLOW = { timeout: 90_000 }
+const STRICT = {
+  telegram: { enforceRates: true, waitMs: 60_000 },
+  env: { MAX_CONCURRENT_REQUESTS: '2000' },
+  isPaced: true,
+} as const
+
+const many = <Result>(count: number, make: (i: number) => Result): Result[] =>
+  Array.from({ length: count }, (_, i) => make(i))
+
+async function submitMany(scene: Scene, line: Line, count: number): Promise<string[]> {
+  const ids: string[] = []
+  while (ids.length < count) {
+    const views = await Promise.all(many(10, () => scene.submit(line, { options: OPTIONS })))
+    ids.push(...views.map(({ request_id }) => request_id))
+  }
+  return ids
+}
+
+function expectNoRefusal({ tg }: Scene, expect: TestContext['expect']): void {
+  const refused = tg.calls().filter(({ error }) => error?.error_code === 429)
+  expect(refused).toEqual([])
+  expect(tg.violations).toEqual([])
+}
+
+describe.concurrent('inside the limits of Telegram', () => {
+  test('a chat with a thousand cards delays nobody else', SLOW, async ({ expect }) => {
+    await using scene = await Scene.open(STRICT)
+    const busy = scene.person('Busy')
+    await submitMany(scene, await scene.line(busy.id), 1_000)
+    const lines = await Promise.all(many(40, (i) => scene.line(scene.person(`P${i}`).id)))
+    await Promise.all(lines.map((line) => scene.ask(line, { options: OPTIONS })))
+    expect(scene.tg.messages(busy.id).length).toBeLessThan(200)
+    expect(scene.tg.messages(busy.id).length).toBeGreaterThan(3)
+    expectNoRefusal(scene, expect)
+  })
+
+  test('a burst to one chat comes whole, and so do its outcomes', SLOW, async ({ expect }) => {
+    await using scene = await Scene.open(STRICT)
+    const ann = scene.person()
+    const line = await scene.line(ann.id)
+    const ids = await submitMany(scene, line, 10)
+    await Promise.all(ids.map((id) => scene.card(ann.id, id)))
+    await Promise.all(ids.map((request_id) => scene.app.post('/hitl/cancel', { request_id })))
+    await expect
+      .poll(() => scene.tg.messages(ann.id).flatMap(labelsOf), { timeout: 60_000 })
+      .toEqual([])
+    expect(ids.map((id) => scene.cards(ann.id, id).length)).toEqual(ids.map(() => 1))
+    expectNoRefusal(scene, expect)
+  })
+
+  test(
+    'a group gets its cards, and a long question both of its messages',
+    SLOW,
+    async (context) => {
+      const { expect } = context
+      await using scene = await Scene.open(STRICT)
+      const group = scene.tg.group()
+      const line = await scene.line(group.id)
+      const message = 'x'.repeat(5_000)
+      const views = await Promise.all(many(4, () => scene.submit(line, { message })))
+      await Promise.all(
+        views.map(({ request_id }) => scene.tg.waitForMessage(group.id, isCardOf(request_id))),
+      )
+      const files = scene.tg.messages(group.id).filter(({ document }) => document !== undefined)
+      expect(files).toHaveLength(4)
+      expectNoRefusal(scene, expect)
+    },
+  )
+
+  test('whoever writes too much is answered as far as a chat may be', SLOW, async ({ expect }) => {
+    await using scene = await Scene.open(STRICT)
+    const ann = scene.person()
+    const acts = many(30, () => scene.tg.send({ user: ann, text: '/help' }))
+    await Promise.all(acts.map(({ confirmed }) => confirmed))
+    const [bob] = [scene.person('Bob')]
+    scene.tg.send({ user: bob, text: '/help' })
+    await scene.tg.waitForMessage(bob.id)
+    await scene.tg.waitForMessage(ann.id)
+    expectNoRefusal(scene, expect)
+  })
+})
