@@ -129,6 +129,7 @@ async function build(database: Database, config: Config, { logger, version, cloc
     ...{ hub, http, auth, logger },
     cards: stores.cards,
     invitations: stores.invitations,
+    contacts: stores.contacts,
     leadership:
       config.listenUrl === undefined
         ? soleLeadership

@@ -5,6 +5,7 @@ import type {
   Authenticator,
   CardStore,
   Clock,
+  ContactStore,
   Courier,
   InvitationStore,
   Leadership,
@@ -17,6 +18,7 @@ export interface ChannelContext {
   readonly hub: Hub
   readonly cards: CardStore
   readonly invitations: InvitationStore
+  readonly contacts: ContactStore
   readonly http: FastifyInstance
   readonly auth: Authenticator
   /** For what only one of the processes on the database may do. */

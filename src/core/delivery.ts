@@ -119,12 +119,13 @@ export class Deliveries {
     if (!courier) return
     try {
       if (owed.type === 'ask') await this.#ask(courier, owed)
-      else await this.#settle(courier, owed)
+      else if (owed.type === 'settle') await this.#settle(courier, owed)
+      else await this.#rearm(courier, owed)
     } catch (error) {
       // When even this fails, the lease ends and the sweep finds it again.
       const known =
         error instanceof NotYet
-          ? this.#store.retry(owed, error.retryAfterMs)
+          ? this.#store.postpone(owed, error.retryAfterMs)
           : this.#recover(owed, error)
       await known.catch((failure: unknown) => this.#failed(failure))
     }
@@ -174,6 +175,13 @@ export class Deliveries {
     await this.#store.closed(owed.card)
   }
 
+  async #rearm(courier: Courier, owed: Owed & { type: 'rearm' }): Promise<void> {
+    await courier.rearm?.(owed)
+    await this.#store.rearmed(owed)
+    // Settled meanwhile, it owes its outcome.
+    this.wake(owed.request.question.id)
+  }
+
   async #recover(owed: Owed, error: unknown): Promise<void> {
     const lasting = error instanceof DeliveryError && error.retryAfterMs === undefined
     const text = error instanceof Error ? error.message : String(error)
@@ -184,11 +192,13 @@ export class Deliveries {
       const asked = error instanceof DeliveryError ? (error.retryAfterMs ?? 0) : 0
       const backoff = BACKOFF_MS[Math.min(owed.attempt, BACKOFF_MS.length) - 1] ?? 0
       await this.#store.retry(owed, Math.max(asked, backoff))
-    } else if (owed.type === 'ask') {
-      const event = await this.#store.undelivered(owed, text)
-      if (event) this.#hub.publish([event])
-    } else {
-      await this.#store.closed(owed.card)
-    }
+    } else await this.#giveUp(owed, text)
+  }
+
+  async #giveUp(owed: Owed, text: string): Promise<void> {
+    if (owed.type === 'settle') return this.#store.closed(owed.card)
+    if (owed.type === 'rearm') return this.#store.rearmed(owed)
+    const event = await this.#store.undelivered(owed, text)
+    if (event) this.#hub.publish([event])
   }
 }

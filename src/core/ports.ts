@@ -319,7 +319,31 @@ export interface OwedSettle {
   readonly request: HitlRequest
   readonly attempt: number
 }
-export type Owed = OwedAsk | OwedSettle
+/** An open card that is to tell that its channel was away for a while. */
+export interface OwedRearm {
+  readonly type: 'rearm'
+  readonly channel: string
+  readonly card: Card
+  readonly request: HitlRequest
+  readonly away: Away
+  readonly attempt: number
+}
+export type Owed = OwedAsk | OwedSettle | OwedRearm
+
+/** From when to when nothing was heard from a channel's outside. */
+export interface Away {
+  readonly from: Date
+  readonly to: Date
+}
+
+/** When channels were last in touch with their outside, whichever process it was. */
+export interface ContactStore {
+  /**
+   * The channel is in touch, under this name, now. After more than `maxSilenceMs` the open cards with
+   * options owe their reviewers a word about it, because what was pressed meanwhile may be lost.
+   */
+  touch(channel: string, name: string, maxSilenceMs: number): Promise<Away | undefined>
+}
 
 /** What requests owe to their reviewers. It is state in rows, so that a crash forgets nothing. */
 export interface DeliveryStore {
@@ -339,8 +363,12 @@ export interface DeliveryStore {
   undelivered(owed: OwedAsk, error: string): Promise<Event | undefined>
   /** The card shows the outcome, or never will. */
   closed(card: Card): Promise<void>
+  /** The card tells of the silence, or never will. */
+  rearmed(owed: OwedRearm): Promise<void>
   /** It failed this time: due again after `delayMs`. */
   retry(owed: Owed, delayMs: number): Promise<void>
+  /** It was not tried: due again after `delayMs`, as the same attempt. */
+  postpone(owed: Owed, delayMs: number): Promise<void>
 }
 
 /** A card as a channel meets it again, when somebody answers on it. */
@@ -391,6 +419,8 @@ export interface Courier {
   ask(owed: OwedAsk): Promise<Card>
   /** Makes the card show the outcome and takes its buttons away. */
   settle(owed: OwedSettle): Promise<void>
+  /** Shows that presses may be lost, and keeps the buttons. */
+  rearm?(owed: OwedRearm): Promise<void>
   /** A one-time link by which a reviewer joins the session. Undefined while there can be none. */
   invite?(session: Session): Promise<string | undefined>
 }

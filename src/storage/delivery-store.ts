@@ -7,6 +7,7 @@ import type {
   FoundCard,
   Owed,
   OwedAsk,
+  OwedRearm,
   Session,
 } from '../core/ports.ts'
 import type { Delivery, HitlRequest } from '../core/request.ts'
@@ -40,7 +41,10 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
   async claim(claim: Claim): Promise<Owed[]> {
     const asks = await this.#claimAsks(claim)
     const settles = await this.#claimCards(claim)
-    const requests = await this.#requests([...asks, ...settles].map((row) => row.request_id))
+    // Not directly after a request's commit: nothing about a silence is owed then.
+    const rearms = claim.requestId === undefined ? await this.#claimRearms(claim) : []
+    const rows = [...asks, ...settles, ...rearms]
+    const requests = await this.#requests(rows.map((row) => row.request_id))
     return [
       ...asks.flatMap(({ request_id, channel, attempts }): Owed[] => {
         const request = requests.get(request_id)
@@ -54,6 +58,15 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
         const card = { requestId: request_id, channel, address, message }
         return request ? [{ type: 'settle', channel, card, request, attempt: attempts }] : []
       }),
+      ...rearms.flatMap(
+        ({ request_id, channel, address, message, away_from, away_to, attempts }) => {
+          const request = requests.get(request_id)
+          const card = { requestId: request_id, channel, address, message }
+          const away = { from: away_from, to: away_to }
+          const owed = { type: 'rearm', channel, card, away, attempt: attempts } as const
+          return request ? [{ ...owed, request }] : []
+        },
+      ),
     ]
   }
 
@@ -90,12 +103,30 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
       .execute()
   }
 
-  async retry(owed: Owed, delayMs: number): Promise<void> {
+  async rearmed({ card, away }: OwedRearm): Promise<void> {
+    // A silence that came after this one is still to be told.
+    await sql`
+      UPDATE cards SET due_at = clock_timestamp(), attempts = 0,
+        away_from = CASE WHEN away_to <> ${away.to} THEN away_from END,
+        away_to = CASE WHEN away_to <> ${away.to} THEN away_to END
+      WHERE channel = ${card.channel} AND address = ${card.address}
+        AND message = ${card.message}`.execute(this.#db)
+  }
+
+  retry(owed: Owed, delayMs: number): Promise<void> {
+    return this.#delay(owed, delayMs, owed.attempt)
+  }
+
+  postpone(owed: Owed, delayMs: number): Promise<void> {
+    return this.#delay(owed, delayMs, owed.attempt - 1)
+  }
+
+  async #delay(owed: Owed, delayMs: number, attempts: number): Promise<void> {
     const due_at = sql<Date>`clock_timestamp() + make_interval(secs => ${delayMs / 1000})`
     if (owed.type === 'ask') {
       await this.#db
         .updateTable('deliveries')
-        .set({ due_at })
+        .set({ due_at, attempts })
         .where('request_id', '=', owed.request.question.id)
         .where('channel', '=', owed.channel)
         .execute()
@@ -104,7 +135,7 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
     const { channel, address, message } = owed.card
     await this.#db
       .updateTable('cards')
-      .set({ due_at })
+      .set({ due_at, attempts })
       .where('channel', '=', channel)
       .where('address', '=', address)
       .where('message', '=', message)
@@ -243,6 +274,36 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
       RETURNING cards.request_id, cards.channel, cards.address, cards.message, cards.attempts`.execute(
       this.#db,
     )
+    return rows
+  }
+
+  async #claimRearms({ channels, leaseMs, limit }: Claim) {
+    const { rows } = await sql<{
+      request_id: string
+      channel: string
+      address: string
+      message: string
+      away_from: Date
+      away_to: Date
+      attempts: number
+    }>`
+      WITH due AS (
+        SELECT cards.channel, cards.address, cards.message
+        FROM cards JOIN requests ON requests.id = cards.request_id
+        WHERE cards.away_to IS NOT NULL AND NOT cards.closed
+          AND cards.due_at <= clock_timestamp()
+          AND cards.channel = ANY(${channels}) AND requests.status = 'pending'
+        ORDER BY cards.due_at LIMIT ${limit}
+        FOR UPDATE OF cards SKIP LOCKED
+      )
+      UPDATE cards
+      SET attempts = attempts + 1,
+        due_at = clock_timestamp() + make_interval(secs => ${leaseMs / 1000})
+      FROM due
+      WHERE cards.channel = due.channel AND cards.address = due.address
+        AND cards.message = due.message
+      RETURNING cards.request_id, cards.channel, cards.address, cards.message, cards.away_from,
+        cards.away_to, cards.attempts`.execute(this.#db)
     return rows
   }
 

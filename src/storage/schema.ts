@@ -24,6 +24,8 @@ export interface Tables {
   callbacks: CallbackTable
   callback_attempts: CallbackAttemptTable
   disabled_endpoints: DisabledEndpointTable
+  contacts: ContactTable
+  moved_addresses: MovedAddressTable
 }
 
 /** Read as a value, written as JSON text. */
@@ -112,6 +114,19 @@ export interface CardTable {
   closed: Generated<boolean>
   attempts: Generated<number>
   due_at: Generated<Date>
+  away_from: Date | null
+  away_to: Date | null
+}
+
+export interface ContactTable {
+  name: string
+  at: Date
+}
+
+export interface MovedAddressTable {
+  channel: string
+  address: string
+  moved_to: string
 }
 
 export interface InvitationTable {

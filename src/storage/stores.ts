@@ -3,6 +3,7 @@ import { type Kysely, sql } from 'kysely'
 import type {
   CallbackStore,
   CardStore,
+  ContactStore,
   DeliveryStore,
   EventLog,
   EventPruning,
@@ -11,6 +12,7 @@ import type {
   SessionStore,
 } from '../core/ports.ts'
 import { PgCallbackStore } from './callback-store.ts'
+import { PgContactStore } from './contact-store.ts'
 import { PgDeliveryStore } from './delivery-store.ts'
 import { PgEventLog } from './event-log.ts'
 import { PgInvitationStore } from './invitation-store.ts'
@@ -29,6 +31,7 @@ export interface Stores {
   readonly cards: CardStore
   readonly invitations: InvitationStore
   readonly callbacks: CallbackStore
+  readonly contacts: ContactStore
   /** Resolves when the database answers. */
   ping(): Promise<void>
   countActiveSessions(): Promise<number>
@@ -47,6 +50,7 @@ export function createStores(db: Kysely<Tables>): Stores {
     cards: deliveries,
     invitations: guarded(new PgInvitationStore(db)),
     callbacks: guarded(new PgCallbackStore(db)),
+    contacts: guarded(new PgContactStore(db)),
     async ping() {
       await sql`SELECT 1`.execute(db)
     },

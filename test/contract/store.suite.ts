@@ -1,5 +1,6 @@
 import { describe } from 'vitest'
 import { cardContract } from './store-cards.suite.ts'
+import { contactContract } from './store-contacts.suite.ts'
 import { cursorContract } from './store-cursors.suite.ts'
 import { deliveryContract } from './store-deliveries.suite.ts'
 import type { StoreKind } from './store-harness.ts'
@@ -21,6 +22,7 @@ export function storeContract(kind: StoreKind): void {
     pruningContract(kind)
     deliveryContract(kind)
     cardContract(kind)
+    contactContract(kind)
     invitationContract(kind)
   })
 }

@@ -1,4 +1,5 @@
 import type { InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity } from 'grammy/types'
+import type { Away } from '../../core/ports.ts'
 import type { HitlRequest, JsonObject, Question, State } from '../../core/request.ts'
 import { duration, head, utc, visible, visibleLine } from '../render.ts'
 import type { References } from './references.ts'
@@ -40,7 +41,12 @@ class TextBuilder {
 }
 
 /** The card of an open request: our facts first and last, the agent's words quoted in between. */
-export function openCard({ question }: HitlRequest, references: References, chat: string): Card {
+export function openCard(
+  { question }: HitlRequest,
+  references: References,
+  chat: string,
+  away?: Away,
+): Card {
   const left = question.expiresAt.getTime() - question.createdAt.getTime()
   const how =
     question.options.length > 0
@@ -49,7 +55,10 @@ export function openCard({ question }: HitlRequest, references: References, chat
         ? 'Reply to this message. Only a plain "yes" approves, only a plain "no" rejects.'
         : 'Reply to this message with your answer.'
   return compose(
-    (card) => addTitle(card.add('❓ '), question),
+    (card) => {
+      if (away) card.add(`${absence(away)}\n\n`, 'bold')
+      return addTitle(card.add('❓ '), question)
+    },
     question,
     {
       notice: '⚠️ This is not all of it: the whole text is in the file above.',
@@ -82,6 +91,14 @@ export function settledCard(request: HitlRequest, references: References, chat: 
     { notice: '⚠️ This is not all of it.', reserve: 0 },
     (card) => card.add(references.line(question.id, chat), 'code'),
   )
+}
+
+/** Telegram drops a press that nobody takes, and whoever pressed does not learn of it. */
+function absence({ from, to }: Away): string {
+  const [start, end] = [utc(from).replace(' UTC', ''), utc(to)]
+  const isOneDay = start.slice(0, 10) === end.slice(0, 10)
+  const until = isOneDay ? end.slice(11) : end
+  return `⚠️ I was away from ${start} to ${until}: presses in that time may be lost. Please press again.`
 }
 
 /** What became of a request, in one line. */

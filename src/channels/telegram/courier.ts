@@ -6,6 +6,7 @@ import {
   type InvitationStore,
   NotYet,
   type OwedAsk,
+  type OwedRearm,
   type OwedSettle,
   type Session,
 } from '../../core/ports.ts'
@@ -91,18 +92,27 @@ export class TelegramCourier implements Courier {
     const { address: chat, message, requestId } = card
     const { text, entities } = settledCard(request, references(), chat)
     const sending = { chat, key: `edit ${message}`, requestId, count: 1 }
-    await this.#send(sending, async () => {
-      try {
-        // Without reply_markup the buttons go (Bot API, editMessageText).
-        await api.editMessageText(chat, Number(message), text, { ...PLAIN, entities })
-      } catch (error) {
-        if (!isDoneAnyway(error)) throw error
-      }
-    }).catch((error: unknown) => {
+    await this.#send(sending, () =>
+      // Without reply_markup the buttons go (Bot API, editMessageText).
+      this.#edit(() => api.editMessageText(chat, Number(message), text, { ...PLAIN, entities })),
+    ).catch((error: unknown) => {
       const { cause, message: text } = error as Error
       // A token can be mended, and the card must not keep its buttons for ever.
       throw isBadToken(cause) ? new DeliveryError(text, MENDED_MS, cause) : error
     })
+  }
+
+  async rearm({ card, request, away }: OwedRearm): Promise<void> {
+    const { api, references } = this.#parts
+    const { address: chat, message, requestId } = card
+    const { text, entities } = openCard(request, references(), chat, away)
+    const reply_markup = keyboard(request.question, references(), chat)
+    const sending = { chat, key: `rearm ${message}`, requestId, count: 1 }
+    await this.#send(sending, () =>
+      this.#edit(() =>
+        api.editMessageText(chat, Number(message), text, { ...PLAIN, entities, reply_markup }),
+      ),
+    )
   }
 
   async invite({ tenant, id }: Session): Promise<string | undefined> {
@@ -110,6 +120,14 @@ export class TelegramCourier implements Courier {
     if (state.username === undefined) return undefined
     const code = await invitations.create(tenant, id, CHANNEL, INVITATION_SECONDS)
     return `https://t.me/${state.username}?start=${code}`
+  }
+
+  async #edit(call: () => Promise<unknown>): Promise<void> {
+    try {
+      await call()
+    } catch (error) {
+      if (!isDoneAnyway(error)) throw error
+    }
   }
 
   /** Once: when the card is refused after its file was sent, the next attempt answers to that file. */

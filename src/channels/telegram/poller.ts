@@ -4,6 +4,7 @@ import { pause } from '../../core/pause.ts'
 import type { Clock, Log } from '../../core/ports.ts'
 import type { Attempts } from './attempts.ts'
 import { isBadToken, isConflict, POLL_SECONDS, retryAfterMs, toSignal } from './bot-api.ts'
+import type { Contact } from './contact.ts'
 import type { TelegramState } from './state.ts'
 
 /** Said in every call: what is left out of one call holds for the next (Bot API, getUpdates). */
@@ -25,21 +26,26 @@ export class TelegramPoller {
   readonly #api: Api
   readonly #attempts: Attempts
   readonly #state: TelegramState
+  readonly #contact: Contact
   readonly #clock: Clock
   readonly #logger: Log
   #offset = 0
   #failures = 0
+  /** Whether the last poll was answered. Else the next one asks only for what is there, to know soon. */
+  #isInTouch = false
 
   constructor(parts: {
     api: Api
     attempts: Attempts
     state: TelegramState
+    contact: Contact
     clock: Clock
     logger: Log
   }) {
     this.#api = parts.api
     this.#attempts = parts.attempts
     this.#state = parts.state
+    this.#contact = parts.contact
     this.#clock = parts.clock
     this.#logger = parts.logger
   }
@@ -48,28 +54,36 @@ export class TelegramPoller {
    * Polls until `ended`, or the token is bad. Never rejects. Who comes after us begins where we are
    * confirmed to be; once our right to poll is `lost`, that is said no more.
    */
-  async run(ended: AbortSignal, lost: AbortSignal): Promise<void> {
+  async run(botId: number, ended: AbortSignal, lost: AbortSignal): Promise<void> {
     // Somebody else may have polled meanwhile, and after a week's silence ids begin anywhere.
     this.#offset = 0
+    this.#isInTouch = false
     while (!ended.aborted && this.#state.failure === undefined) {
-      try {
-        const updates = await this.#api.getUpdates(
-          {
-            offset: this.#offset,
-            limit: LIMIT,
-            timeout: POLL_SECONDS,
-            allowed_updates: ALLOWED_UPDATES,
-          },
-          toSignal(ended),
-        )
-        this.#failures = 0
-        for (const update of updates) await this.#handle(update, ended)
-      } catch (error) {
-        if (!ended.aborted) await this.#recover(error, ended)
-      }
+      await this.#poll(botId, ended)
     }
     const isOurs = !lost.aborted && this.#state.failure === undefined
     if (this.#offset > 0 && isOurs) await this.#confirm()
+  }
+
+  async #poll(botId: number, ended: AbortSignal): Promise<void> {
+    try {
+      const updates = await this.#api.getUpdates(
+        {
+          offset: this.#offset,
+          limit: LIMIT,
+          timeout: this.#isInTouch ? POLL_SECONDS : 0,
+          allowed_updates: ALLOWED_UPDATES,
+        },
+        toSignal(ended),
+      )
+      this.#failures = 0
+      this.#isInTouch = true
+      for (const update of updates) await this.#handle(update, ended)
+      if (!ended.aborted) await this.#contact.heard(botId)
+    } catch (error) {
+      this.#isInTouch = false
+      if (!ended.aborted) await this.#recover(error, ended)
+    }
   }
 
   /** Until it is handled, set aside, or we stop: then it comes again. */

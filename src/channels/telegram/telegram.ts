@@ -5,6 +5,7 @@ import type { Candidacy } from '../../core/ports.ts'
 import { type Channel, type ChannelContext, defineChannel } from '../channel.ts'
 import { Attempts } from './attempts.ts'
 import { createApis, retryAfterMs, toSignal } from './bot-api.ts'
+import { Contact } from './contact.ts'
 import { TelegramCourier } from './courier.ts'
 import { TelegramIntake } from './intake.ts'
 import { type Limits, Pace, TELEGRAM_LIMITS } from './pace.ts'
@@ -49,6 +50,8 @@ class TelegramChannel implements Channel {
   readonly #says: Says
   readonly #intake: TelegramIntake
   readonly #poller: TelegramPoller
+  readonly #contact: Contact
+  #keeping: Promise<void> | undefined
   readonly #stopping = new AbortController()
   #references: References | undefined
   #connecting: Promise<void> | undefined
@@ -73,8 +76,10 @@ class TelegramChannel implements Channel {
     const parts = { hub, cards, invitations, reviewers, references, says, sent, deliver }
     this.#says = says
     this.#intake = new TelegramIntake(bot, parts)
+    const contact = new Contact({ contacts: context.contacts, clock, logger, deliver })
+    this.#contact = contact
     const attempts = new Attempts((update) => this.#intake.handle(update), logger)
-    this.#poller = new TelegramPoller({ api: pollApi, attempts, state, clock, logger })
+    this.#poller = new TelegramPoller({ api: pollApi, attempts, state, contact, clock, logger })
     this.courier = new TelegramCourier({ api, state, references, invitations, sent, sender })
     if (values.webhook) addWebhookRoute(http, values.webhook.secret, attempts)
   }
@@ -92,6 +97,7 @@ class TelegramChannel implements Channel {
     this.#stopping.abort()
     await this.#connecting
     await this.#candidacy?.stop()
+    await this.#keeping
     await this.#says.stop()
   }
 
@@ -125,6 +131,7 @@ class TelegramChannel implements Channel {
         secret_token: webhook.secret,
         allowed_updates: ALLOWED_UPDATES,
       })
+      this.#keeping ??= this.#contact.keep(me.id, this.#stopping.signal)
     } else this.#compete(me.id)
     this.#state.reached(me.username)
     this.#context.deliver()
@@ -137,7 +144,7 @@ class TelegramChannel implements Channel {
   /** One bot has one poller: a second one would make Telegram refuse both, in turns. */
   #compete(botId: number): void {
     this.#candidacy = this.#context.leadership.campaign(`telegram ${botId}`, (ended, lost) =>
-      this.#poller.run(ended, lost),
+      this.#poller.run(botId, ended, lost),
     )
     this.#state.competes(this.#candidacy)
   }

@@ -209,6 +209,7 @@ describe('a card whose turn has not come', () => {
     await core.everythingIsDue()
     core.clock.advance(3_000)
     await eventually(() => expect(types(core)).toContain('request.delivered'))
+    expect(courier.asked.map(({ attempt }) => attempt)).toEqual([1, 1])
   })
 })
 
