@@ -67,6 +67,7 @@ function names(app: () => TestApp): void {
     ['metadata', { metadata: { a: 1 } }],
     ['timeout', { timeout_seconds: 60 }],
     ['type', { request_type: 'confirmation' }],
+    ['callback_url', { callback_url: 'https://example.com/hook' }],
   ])('another %s under the same key is 422, and asks nobody', async (_, fields) => {
     const line = await Line.open(app())
     const key = newKey()
