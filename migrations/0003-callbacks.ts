@@ -24,6 +24,7 @@ const STATEMENTS = [
   )`,
   'CREATE INDEX callbacks_of_request ON callbacks (request_id)',
   `CREATE INDEX callbacks_due ON callbacks (due_at) WHERE status = 'owed'`,
+  `CREATE INDEX callbacks_dead ON callbacks (id) WHERE status = 'failed'`,
   `CREATE TABLE callback_attempts (
     callback_id uuid NOT NULL REFERENCES callbacks (id) ON DELETE CASCADE,
     number integer NOT NULL,

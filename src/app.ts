@@ -100,7 +100,10 @@ type Parts = Awaited<ReturnType<typeof build>>
 /** Makes every part and opens none. */
 async function build(database: Database, config: Config, { logger, version, clock }: Around) {
   const stores = createStores(database.db)
-  const metrics = createMetrics(() => stores.countActiveSessions())
+  const metrics = createMetrics(
+    () => stores.countActiveSessions(),
+    () => stores.callbacks.count(),
+  )
   const tokens = new PersonTokens(config.jwtSecret ?? (await readSecret(database.db, 'jwt')))
   const auth = new HttpAuthenticator({ ...config, mode: config.auth, tokens })
   const draining = new AbortController()

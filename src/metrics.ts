@@ -12,7 +12,10 @@ export interface PromMetrics extends Metrics {
   readonly bus: BusMetrics
 }
 
-export function createMetrics(countActiveSessions: () => Promise<number>): PromMetrics {
+export function createMetrics(
+  countActiveSessions: () => Promise<number>,
+  countCallbacks: CountCallbacks,
+): PromMetrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const registers = [registry]
@@ -53,6 +56,7 @@ export function createMetrics(countActiveSessions: () => Promise<number>): PromM
     labelNames: ['result'],
     registers,
   })
+  measureCallbacks(registry, countCallbacks)
   const failures = new Counter({
     name: 'loopgate_background_failures_total',
     help: 'Failures that no caller saw, by stage.',
@@ -98,4 +102,24 @@ function createBusMetrics(registers: Registry[]): BusMetrics {
     received: (count) => hints.inc({ direction: 'received' }, count),
     listening: (isUp) => up.set(isUp ? 1 : 0),
   }
+}
+
+type CountCallbacks = () => Promise<{ readonly owed: number; readonly failed: number }>
+
+function measureCallbacks(registry: Registry, count: CountCallbacks): void {
+  new Gauge({
+    name: 'loopgate_callbacks',
+    help: 'Callbacks that are owed, and those that failed for good.',
+    labelNames: ['status'],
+    registers: [registry],
+    async collect() {
+      await count().then(
+        ({ owed, failed }) => {
+          this.set({ status: 'owed' }, owed)
+          this.set({ status: 'failed' }, failed)
+        },
+        () => undefined,
+      )
+    },
+  })
 }

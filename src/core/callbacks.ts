@@ -22,7 +22,7 @@ const SWEEP_MS = 3_000
 const SWEEP_LIMIT = 500
 const QUEUED_MS = 15_000
 /** Longer than a sender may take. */
-const LEASE_MS = 30_000
+const LEASE_MS = 20_000
 /** Attempts at once: in all, for one tenant, and for one tenant's receiver. */
 const PARALLEL = 32
 const PARALLEL_OF_TENANT = 16

@@ -262,6 +262,7 @@ export interface CallbackStore {
   list(requestId: string): Promise<readonly Callback[]>
   /** Owes those of a settled request anew, from the start of the schedule. Returns how many. */
   resend(requestId: string): Promise<number>
+  count(): Promise<{ readonly owed: number; readonly failed: number }>
 }
 
 /** Posts a settled request, signed. It resolves whatever comes of it, within its own time limit. */

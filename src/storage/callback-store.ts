@@ -12,8 +12,8 @@ import type { Tables } from './schema.ts'
 
 /** Who settled enqueues at once; when that is forgotten, the sweep finds the row after this. */
 const GRACE_MS = 5_000
-/** The newest attempts that are shown. */
-const SHOWN_ATTEMPTS = 50
+/** The newest attempts are kept; who sends again and again fills no disk. */
+const KEPT_ATTEMPTS = 50
 
 /** The step of the settling statement that makes callbacks owed. */
 export const owing = sql`
@@ -192,13 +192,19 @@ export class PgCallbackStore implements CallbackStore {
     return rows.length
   }
 
+  async count(): Promise<{ owed: number; failed: number }> {
+    const { rows } = await sql<{ owed: number; failed: number }>`
+      SELECT (SELECT count(*) FROM callbacks WHERE status = 'owed') AS owed,
+        (SELECT count(*) FROM callbacks WHERE status = 'failed') AS failed`.execute(this.#db)
+    return rows[0] ?? { owed: 0, failed: 0 }
+  }
+
   async #attempts(id: string): Promise<Callback['attempts']> {
     const rows = await this.#db
       .selectFrom('callback_attempts')
       .select(['number', 'at', 'status_code', 'error', 'duration_ms'])
       .where('callback_id', '=', id)
       .orderBy('number', 'desc')
-      .limit(SHOWN_ATTEMPTS)
       .execute()
     return rows.reverse().map((row) => ({
       number: row.number,
@@ -226,6 +232,12 @@ async function insertAttempt(
       error,
       duration_ms: durationMs,
     })
+    .execute()
+  if (number <= KEPT_ATTEMPTS) return
+  await db
+    .deleteFrom('callback_attempts')
+    .where('callback_id', '=', id)
+    .where('number', '<=', number - KEPT_ATTEMPTS)
     .execute()
 }
 

@@ -103,12 +103,47 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
       clock.advance(3_000)
     }
     expect(await shown()).toMatchObject({ status: 'failed', error: BROKEN.error })
+    expect(await office.stores.callbacks.count()).toEqual({ owed: 0, failed: 1 })
     expect(new Set(sender.sent.map((owed) => owed.id)).size).toBe(1)
     expect(sender.sent.map(({ failures }) => failures)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     sender.answer = async () => ARRIVED
     await callbacks.resend(anAgent(), id)
     await expect.poll(async () => (await shown())?.status).toBe('delivered')
     expect(sender.sent.at(-1)?.failures).toBe(0)
+  })
+
+  test('keeps its newest attempts, however often it is sent again', async () => {
+    await using office = await openOffice(kind)
+    const { hub } = office.process()
+    const request = await office.ask(hub, URL_A)
+    await office.stores.requests.settle(request, approval(), 'person:console:ann')
+    const { callbacks } = office.stores
+    const [owed] = await callbacks.ofRequests([request.question.id])
+    const attempt = { at: new Date(), ...BROKEN }
+    const next = { status: 'owed', delayMs: 0, error: BROKEN.error ?? '' } as const
+    for (let i = 0; i < 60; i += 1) await callbacks.record(owed?.id ?? '', attempt, next)
+    const [shown] = await callbacks.list(request.question.id)
+    expect(shown?.attempts.map(({ number }) => number)).toEqual(
+      Array.from({ length: 50 }, (_, i) => i + 11),
+    )
+  })
+
+  test('that was delivered meanwhile stays delivered', async () => {
+    await using office = await openOffice(kind)
+    const { hub } = office.process()
+    const request = await office.ask(hub, URL_A)
+    await office.stores.requests.settle(request, approval(), 'person:console:ann')
+    const { callbacks } = office.stores
+    const [owed] = await callbacks.ofRequests([request.question.id])
+    const id = owed?.id ?? ''
+    await callbacks.record(id, { at: new Date(), ...ARRIVED }, { status: 'delivered' })
+    const late = { status: 'failed', error: 'late' } as const
+    await callbacks.record(id, { at: new Date(), ...BROKEN }, late)
+    await callbacks.postpone(id, 0)
+    expect(await callbacks.claim(id, 1_000)).toBeUndefined()
+    expect(await callbacks.list(request.question.id)).toMatchObject([
+      { status: 'delivered', error: null, attempts: [{ error: null }, { error: BROKEN.error }] },
+    ])
   })
 
   test('waits behind nobody else’s slow receiver', async () => {
