@@ -30,7 +30,7 @@ const PARALLEL_OF_GROUP = 4
 /** A tenant that has its share of attempts under way waits this long. */
 const SHARE_PAUSE_MS = 1_000
 /** What is under way at a stop may end by itself for so long. */
-const STOP_MS = 2_000
+const STOP_MS = 1_000
 /** The schedule of Standard Webhooks: the delays after the first, second, … failure. */
 const DELAYS_S = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400] as const
 /** A receiver may not put an attempt off further than this. */

@@ -1,6 +1,7 @@
 import { type LookupAddress, lookup as systemLookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
 import ipaddr from 'ipaddr.js'
+import { resolverLookup } from './resolver.ts'
 
 /**
  * Which addresses a callback may reach. An agent names the URL, and this server stands where the
@@ -66,10 +67,11 @@ export class AddressError extends Error {
 /**
  * A lookup for connecting that gives out an address only when all of the name's are allowed. What
  * it gives out is what is connected to: there is no second lookup that could answer otherwise.
+ * Names of this machine and its network are only the system's to know.
  */
 export function vettedLookup(
   policy: AddressPolicy,
-  lookup: LookupFunction = systemLookup,
+  lookup: LookupFunction = policy.allowPrivate ? systemLookup : resolverLookup(),
 ): LookupFunction {
   return (hostname, options, callback) => {
     const answer = vetted(policy, options.all === true, callback)
