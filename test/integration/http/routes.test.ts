@@ -22,6 +22,7 @@ test.each([
   ['GET', '/console/../../package.json'],
   ['GET', '/console/%2e%2e/%2e%2e/package.json'],
   ['GET', `/api/requests/${'x'.repeat(2_000)}/decision`],
+  ['POST', `/api/requests/${'x'.repeat(2_000)}/decision`],
 ])('%s %s is a problem with 404', async (method, path) => {
   const answer = await ask(app().url + path, { method })
   expect(answer.status).toBe(404)
