@@ -315,7 +315,7 @@ describe('what is not kept any more', () => {
     const reader = new RecordedReader()
     await core.hub.subscribe(AGENT, { sessionId: 'session-1' }, 'earliest', reader)
     core.hub.start()
-    await sql`TRUNCATE events, requests, deliveries, cards`.execute(core.db)
+    await sql`TRUNCATE events, requests CASCADE`.execute(core.db)
     await sql`UPDATE sessions SET seq = 0`.execute(core.db)
     core.clock.advance(2_000)
     await eventually(() => expect(reader.end).toBe('gone'))
