@@ -83,7 +83,7 @@ test('after a database was restored below a server that went on, readers are tol
     for (const table of ['sessions', 'requests', 'events']) {
       await run(`CREATE TEMP TABLE of_${table} ON COMMIT DROP AS SELECT * FROM ${table}`)
     }
-    await run('TRUNCATE sessions, requests, events, deliveries, cards, invitations')
+    await run('TRUNCATE sessions, requests, events, deliveries, cards, invitations CASCADE')
     await run(`UPDATE of_sessions SET seq = 2, epoch = '${kept.cursor.replace(/-.*/, '')}'`)
     await run('INSERT INTO sessions SELECT * FROM of_sessions')
     await run('INSERT INTO requests SELECT * FROM of_requests WHERE created_seq <= 2')
