@@ -46,6 +46,7 @@ describe('npm start', () => {
       expect((await reader?.read())?.value).toContain('request.created')
       server.signal(signal)
       expect(await (await held).json()).toMatchObject({ status: 'pending' })
+      expect((await reader?.read())?.value).toMatch(/^retry: \d+\n\n$/)
       expect((await reader?.read())?.done).toBe(true)
       expect(await server.exit()).toMatchObject({ code: 0 })
     },
