@@ -84,7 +84,10 @@ export const socketio: TransportDefinition = {
     return {
       name: 'socketio',
       close: async (spreadMs) => {
+        const joined = new Set([...shared.open].map(({ engine }) => engine))
         await closeEvenly(shared.open, spreadMs, clock, (connection) => connection.depart())
+        const { clients } = io.engine as unknown as { clients: Record<string, EngineSocket> }
+        for (const client of Object.values(clients)) if (!joined.has(client)) drop(client)
         shared.backlogs.stop()
       },
     }
@@ -116,6 +119,12 @@ function refuse(request: IncomingMessage): void {
   const lines = ['HTTP/1.1 503 Service Unavailable', `Retry-After: ${retryAfter}`]
   socket.write([...lines, 'Connection: close', 'Content-Length: 0', '', ''].join('\r\n'))
   socket.destroySoon()
+}
+
+/** Ends a connection of Engine.io that nobody has joined on: there is nobody to tell. */
+function drop(client: EngineSocket): void {
+  client.close(true)
+  client.transport.socket?.terminate()
 }
 
 /**
@@ -193,6 +202,10 @@ class Connection implements Peer, Backlogged {
     if (this.#shared.context.draining.aborted) this.depart()
   }
 
+  get engine(): EngineSocket {
+    return this.#socket.conn as unknown as EngineSocket
+  }
+
   get isOpen(): boolean {
     return this.#socket.connected
   }
@@ -226,7 +239,7 @@ class Connection implements Peer, Backlogged {
 
   /** Packets that engine.io holds, and what the WebSocket below it holds. */
   backlog(): number {
-    const { writeBuffer, transport } = this.#socket.conn as unknown as EngineSocket
+    const { writeBuffer, transport } = this.engine
     let bytes = transport.socket?.bufferedAmount ?? 0
     for (const { data } of writeBuffer) bytes += Buffer.byteLength(data ?? '')
     return bytes
@@ -253,7 +266,7 @@ class Connection implements Peer, Backlogged {
     body: unknown,
     acknowledge: Acknowledge,
   ): Promise<void> {
-    const { transport } = this.#socket.conn as unknown as EngineSocket
+    const { transport } = this.engine
     this.#inWork++
     if (this.#inWork === MAX_IN_WORK) transport.socket?.pause()
     try {
@@ -288,6 +301,7 @@ interface EngineSocket {
   readonly writeBuffer: readonly { readonly data?: string }[]
   /** The WebSocket, when that is the transport. */
   readonly transport: { readonly socket?: WebSocket }
+  close(discard: boolean): void
 }
 
 const envelopes = new WeakMap<Event, object>()

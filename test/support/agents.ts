@@ -51,8 +51,9 @@ const sse: Connection = (line, ears, signal) => {
 
 const websocket: Connection = (line, ears, signal) => {
   const query = `?session_id=${line.sessionId}&since=${line.since}`
-  return frames(`${line.url().replace('http', 'ws')}/ws${query}`, line, signal, (text) => {
+  return frames(`${line.url().replace('http', 'ws')}/ws${query}`, line, signal, (text, socket) => {
     const frame = JSON.parse(text)
+    if (frame.type === 'error') socket.close()
     if (frame.type === 'subscribed') ears.placed(frame.recovered)
     else if (frame.type.startsWith('request.')) ears.event(frame.id)
     return frame.type === 'disconnect' || frame.type === 'error' ? frame.retry_after_ms : undefined

@@ -2,10 +2,11 @@ import pg from 'pg'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { ask } from '../../support/readers/http.ts'
 import { Line } from '../../support/readers/line.ts'
-import { type OpenServer, openServer } from '../../support/readers/server.ts'
+import { type OpenServer, openServer, startOn } from '../../support/readers/server.ts'
 import { emit, openSocketIo } from '../../support/readers/socketio.ts'
 import { FrameSocket } from '../../support/readers/websocket.ts'
 import { Wire } from '../../support/readers/wire.ts'
+import { TcpSwitch } from '../../support/tcp-switch.ts'
 
 const UPGRADE = {
   Connection: 'Upgrade',
@@ -218,3 +219,26 @@ test('a stop leaves no connection to the database behind, also when a statement 
   // Of the one that hangs PostgreSQL will see that nobody is there when it has the row.
   await expect.poll(held.others, { timeout: 5_000 }).toEqual([])
 }, 30_000)
+
+test('a stop does not wait for a database that has gone silent', async () => {
+  await using server = await openServer('postgres')
+  const url = new URL(server.place['DATABASE_URL'] ?? '')
+  await using proxy = await TcpSwitch.start(url.href)
+  url.port = new URL(proxy.url).port
+  const other = await startOn({ DATABASE_URL: url.href }, { SHUTDOWN_GRACE: '1' })
+  await other.register()
+  proxy.freeze()
+  // Whoever asks now waits for a statement that never ends.
+  const asked = other.get('/hitl/pending').catch(() => undefined)
+  await other.app.stop()
+  await asked
+}, 20_000)
+
+test('a stop does not wait for a Socket.IO connection that nobody has joined on', async () => {
+  await using server = await openServer('postgres', { SHUTDOWN_GRACE: '60' })
+  using wire = await Wire.open(server.app.url)
+  wire.request('GET', '/socket.io/?EIO=4&transport=websocket', UPGRADE)
+  await wire.until('pingInterval')
+  await server.app.app.stop()
+  await wire.closed()
+}, 20_000)
