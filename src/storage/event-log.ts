@@ -1,9 +1,9 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, type Selectable, sql } from 'kysely'
 import { LoopgateError } from '../core/errors.ts'
 import type { Cursor, Since } from '../core/event.ts'
 import type { EventLog, Page, Position, Target } from '../core/ports.ts'
 import { QUESTION_COLUMNS, toEvent, toQuestion } from './rows.ts'
-import type { Tables } from './schema.ts'
+import type { EventTable, Tables } from './schema.ts'
 
 interface Place {
   seq: number
@@ -13,6 +13,19 @@ interface Place {
   /** The epoch of the event at the reader's cursor; null when there is none. */
   epoch_there: string | null
 }
+
+interface Head {
+  head: number
+  floor_seq: number
+}
+
+/** An event, and what was asked. When there is none, the join gives one row without. */
+type EventRow = Parameters<typeof toQuestion>[0] &
+  Pick<Selectable<EventTable>, 'seq' | 'epoch' | 'at' | 'state'> & {
+    event_type: EventTable['type']
+  }
+
+const COLUMNS = sql.raw(QUESTION_COLUMNS.join(', '))
 
 /**
  * The log of a session, by `seq`. A number is given out under the lock of the session's row, which
@@ -38,38 +51,23 @@ export class PgEventLog implements EventLog {
   async read(target: Target, seq: number, limit: number): Promise<Page> {
     const { tenant, sessionId, requestId } = target
     // One statement, and so one moment: what is in the log is among the rows, or is not the reader's.
-    const rows = await this.#db
-      .selectFrom('sessions')
-      .leftJoinLateral(
-        (query) =>
-          query
-            .selectFrom('events')
-            .innerJoin('requests', 'requests.id', 'events.request_id')
-            .whereRef('events.tenant', '=', 'sessions.tenant')
-            .whereRef('events.session_id', '=', 'sessions.id')
-            .where('events.seq', '>', seq)
-            .$if(requestId !== undefined, (only) =>
-              only.where('events.request_id', '=', requestId ?? ''),
-            )
-            .select(['events.seq', 'events.epoch', 'events.type as event_type', 'at', 'state'])
-            .select(QUESTION_COLUMNS)
-            .orderBy('events.seq')
-            .limit(limit)
-            .as('event'),
-        (join) => join.onTrue(),
-      )
-      .where('sessions.tenant', '=', tenant)
-      .where('sessions.id', '=', sessionId)
-      .select(['sessions.seq as head', 'sessions.floor_seq'])
-      // The columns of the join above, whatever the tables will have.
-      .selectAll('event')
-      .orderBy('event.seq')
-      .execute()
+    // `event.*` is the columns named inside, whatever the tables will have.
+    const { rows } = await sql<Head & (EventRow | { seq: null })>`
+      SELECT sessions.seq AS head, sessions.floor_seq, event.*
+      FROM sessions LEFT JOIN LATERAL (
+        SELECT events.seq, events.epoch, events.type AS event_type, at, state, ${COLUMNS}
+        FROM events JOIN requests ON requests.id = events.request_id
+        WHERE events.tenant = sessions.tenant AND events.session_id = sessions.id
+          AND events.seq > ${seq} AND ${isOf(requestId)}
+        ORDER BY events.seq LIMIT ${limit}
+      ) AS event ON true
+      WHERE sessions.tenant = ${tenant} AND sessions.id = ${sessionId}
+      ORDER BY event.seq`.execute(this.#db)
     const [first] = rows
     if (!first) throw new LoopgateError('SESSION_NOT_FOUND')
     // Pruned, or a history that was undone while the reader was there.
     if (first.floor_seq > seq || first.head < seq) throw new LoopgateError('CURSOR_GONE')
-    const found = rows.filter(isFound)
+    const found = rows.filter((row) => row.seq !== null)
     const events = found.map((row) => toEvent({ ...row, type: row.event_type }, toQuestion(row)))
     const complete = found.length < limit
     const last = found.at(-1)?.seq ?? seq
@@ -139,9 +137,6 @@ function resolve(
   return { cursor: { epoch: before, seq: wanted }, recovered: true }
 }
 
-/** The join gives one row without an event when there is none. */
-function isFound<Row extends { readonly seq: number | null }>(
-  row: Row,
-): row is { [Column in keyof Row]: NonNullable<Row[Column]> } & Row {
-  return row.seq !== null
-}
+/** A statement of its own for one request, which has an index of its own. */
+const isOf = (requestId: string | undefined) =>
+  requestId === undefined ? sql`true` : sql`events.request_id = ${requestId}`
