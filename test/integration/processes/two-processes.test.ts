@@ -135,6 +135,25 @@ async function cutWhile({ database }: TestDatabase, goesOn: () => boolean): Prom
   return cuts
 }
 
+// One real second, because the deadline is the database's own.
+test('a request whose process is gone is expired by the other one', async () => {
+  await using at = await openTestDatabase('postgres')
+  const place = { DATABASE_URL: at.url ?? '' }
+  // It looks after others' requests every five seconds; here, at once.
+  const eager: Clock = {
+    now: systemClock.now,
+    after: (ms, callback) => systemClock.after(ms === 5_000 ? 50 : ms, callback),
+  }
+  await using b = await startOn(place, {}, eager)
+  const a = await startOn(place)
+  const line = await Line.open(a)
+  await using reader = await READERS.sse(b.url, { target: line.target })
+  const { request_id } = await line.ask({ timeout_seconds: 1 })
+  await a.app.stop()
+  const { data } = await reader.first('request.expired')
+  expect(data).toMatchObject({ request_id, outcome: 'expired', decided_by: null })
+})
+
 test('a server behind a pooler that swallows notifications starts, and says what to do', async () => {
   await using at = await openTestDatabase('postgres')
   await using pooler = await openPooler(at.url ?? '')
