@@ -133,6 +133,7 @@ async function build(database: Database, config: Config, { logger, version, cloc
     cards: stores.cards,
     invitations: stores.invitations,
     contacts: stores.contacts,
+    addresses: stores.addresses,
     leadership:
       config.listenUrl === undefined
         ? soleLeadership
@@ -216,6 +217,7 @@ function buildCore(
   const hub = new Hub({
     ...parts,
     sessions: stores.sessions,
+    addresses: stores.addresses,
     requests: stores.requests,
     bus,
     log: paced(stores.log),

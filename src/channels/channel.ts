@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type * as z from 'zod'
 import type { Hub } from '../core/hub.ts'
 import type {
+  AddressStore,
   Authenticator,
   CardStore,
   Clock,
@@ -19,6 +20,7 @@ export interface ChannelContext {
   readonly cards: CardStore
   readonly invitations: InvitationStore
   readonly contacts: ContactStore
+  readonly addresses: AddressStore
   readonly http: FastifyInstance
   readonly auth: Authenticator
   /** For what only one of the processes on the database may do. */

@@ -1,6 +1,7 @@
 import { LoopgateError } from './errors.ts'
 import type { Event, Since } from './event.ts'
 import type {
+  AddressStore,
   Bus,
   Clock,
   Courier,
@@ -31,6 +32,7 @@ import { Subscriptions } from './subscriptions.ts'
 
 export interface HubOptions {
   readonly sessions: SessionStore
+  readonly addresses: Pick<AddressStore, 'current'>
   readonly requests: RequestStore
   readonly log: EventLog
   /** To the other processes on the same database, when there can be any. */
@@ -90,8 +92,10 @@ export class Hub {
    * @throws {LoopgateError} FORBIDDEN for another client_id, or for other reviewers by an agent.
    */
   async register(principal: Principal, registration: Registration): Promise<Session> {
-    const { sessions } = this.#options
-    const { sessionId: id, clientId, reviewers } = registration
+    const { sessions, addresses } = this.#options
+    const { sessionId: id, clientId } = registration
+    // An agent goes on naming the group that its reviewers were in when it was written.
+    const reviewers = await addresses.current(registration.reviewers)
     const { tenant } = principal
     const session = await sessions.ensure({ tenant, id, clientId, reviewers })
     if (session.clientId !== clientId) {

@@ -394,6 +394,19 @@ export interface CardStore {
   sessions(channel: string, address: string, limit: number): Promise<readonly Session[]>
 }
 
+/** Where people are asked, when that changes without anybody here having done it. */
+export interface AddressStore {
+  /**
+   * Everything of the old address is at the new one from now on: its sessions, and what is open
+   * there, whose cards are owed anew. The same again changes nothing.
+   */
+  move(channel: string, from: string, to: string): Promise<void>
+  /** The same reviewers, where they are now. */
+  current(reviewers: Reviewers): Promise<Reviewers>
+  /** Nobody can be asked there: what was still to be sent fails. Returns the events. */
+  unreachable(channel: string, address: string, error: string): Promise<readonly Event[]>
+}
+
 /** One-time codes by which a reviewer joins a session that was made without one. */
 export interface InvitationStore {
   /** Returns the code, 128 random bits in base64url. Only its digest is kept. */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
 import type {
+  AddressStore,
   CallbackStore,
   CardStore,
   ContactStore,
@@ -11,6 +12,7 @@ import type {
   RequestStore,
   SessionStore,
 } from '../core/ports.ts'
+import { PgAddressStore } from './address-store.ts'
 import { PgCallbackStore } from './callback-store.ts'
 import { PgContactStore } from './contact-store.ts'
 import { PgDeliveryStore } from './delivery-store.ts'
@@ -32,6 +34,7 @@ export interface Stores {
   readonly invitations: InvitationStore
   readonly callbacks: CallbackStore
   readonly contacts: ContactStore
+  readonly addresses: AddressStore
   /** Resolves when the database answers. */
   ping(): Promise<void>
   countActiveSessions(): Promise<number>
@@ -50,6 +53,7 @@ export function createStores(db: Kysely<Tables>): Stores {
     cards: deliveries,
     invitations: guarded(new PgInvitationStore(db)),
     callbacks: guarded(new PgCallbackStore(db)),
+    addresses: guarded(new PgAddressStore(db, deliveries)),
     contacts: guarded(new PgContactStore(db)),
     async ping() {
       await sql`SELECT 1`.execute(db)

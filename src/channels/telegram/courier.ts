@@ -11,6 +11,7 @@ import {
   type Session,
 } from '../../core/ports.ts'
 import type { Audience } from '../../core/request.ts'
+import type { Addresses } from './addresses.ts'
 import { isBadToken, isDoneAnyway, toDeliveryError } from './bot-api.ts'
 import { keyboard, openCard, settledCard } from './card.ts'
 import type { References } from './references.ts'
@@ -35,6 +36,7 @@ export interface CourierParts {
   readonly invitations: InvitationStore
   readonly sent: SentCards
   readonly sender: Sender
+  readonly addresses: Addresses
 }
 
 /** Sends cards, and edits them when their request is settled. */
@@ -157,6 +159,8 @@ export class TelegramCourier implements Courier {
     } catch (error) {
       if (error instanceof NotYet) throw error
       this.#parts.state.heard(error)
+      // At the new address it has another audience.
+      if (await this.#parts.addresses.heard(sending.chat, error)) throw new NotYet(0)
       throw toDeliveryError(error)
     }
   }

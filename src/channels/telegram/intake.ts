@@ -12,6 +12,7 @@ import type { Card, CardStore, FoundCard, InvitationStore } from '../../core/por
 import type { Person } from '../../core/principal.ts'
 import type { Answer, HitlRequest, Question } from '../../core/request.ts'
 import { visibleLine } from '../render.ts'
+import type { Addresses } from './addresses.ts'
 import { headline } from './card.ts'
 import { addCommands } from './commands.ts'
 import type { References } from './references.ts'
@@ -31,6 +32,7 @@ export interface IntakeParts {
   readonly references: () => References
   readonly says: Says
   readonly sent: SentCards
+  readonly addresses: Addresses
   deliver(requestId?: string): void
 }
 
@@ -61,6 +63,7 @@ export class TelegramIntake {
     this.#bot = bot
     this.#parts = parts
     this.#says = parts.says
+    parts.addresses.listen(bot)
     bot.on('callback_query', (context) => this.#pressed(context.callbackQuery))
     bot.filter(isReplyToBot, (context, next) => this.#replied(context.message, next))
     addCommands(bot, parts)

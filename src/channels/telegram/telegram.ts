@@ -3,6 +3,7 @@ import type { UserFromGetMe } from 'grammy/types'
 import { pause } from '../../core/pause.ts'
 import type { Candidacy } from '../../core/ports.ts'
 import { type Channel, type ChannelContext, defineChannel } from '../channel.ts'
+import { Addresses } from './addresses.ts'
 import { Attempts } from './attempts.ts'
 import { createApis, retryAfterMs, toSignal } from './bot-api.ts'
 import { Contact } from './contact.ts'
@@ -73,14 +74,23 @@ class TelegramChannel implements Channel {
     const { deliver } = context
     const sender = new Sender(pace, clock, deliver)
     const sent = new SentCards()
-    const parts = { hub, cards, invitations, reviewers, references, says, sent, deliver }
+    const addresses = new Addresses({ addresses: context.addresses, hub, deliver })
+    const parts = { hub, cards, invitations, reviewers, references, says, sent, addresses, deliver }
     this.#says = says
     this.#intake = new TelegramIntake(bot, parts)
     const contact = new Contact({ contacts: context.contacts, clock, logger, deliver })
     this.#contact = contact
     const attempts = new Attempts((update) => this.#intake.handle(update), logger)
     this.#poller = new TelegramPoller({ api: pollApi, attempts, state, contact, clock, logger })
-    this.courier = new TelegramCourier({ api, state, references, invitations, sent, sender })
+    this.courier = new TelegramCourier({
+      api,
+      state,
+      references,
+      invitations,
+      sent,
+      sender,
+      addresses,
+    })
     if (values.webhook) addWebhookRoute(http, values.webhook.secret, attempts)
   }
 

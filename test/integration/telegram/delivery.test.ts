@@ -66,13 +66,6 @@ describe('an agent hears at once that nobody was asked when the reviewer', () =>
     expect(await undelivered(await scene.line(group.id))).toEqual(failed(/kicked/))
   })
 
-  test('is a group that became another', async () => {
-    const group = scene.tg.group({ type: 'group' })
-    const line = await scene.line(group.id)
-    scene.tg.migrate(group)
-    expect(await undelivered(line)).toEqual(failed(/supergroup/))
-  })
-
   test('is not known yet, and is told of the link', async () => {
     expect(await undelivered(await scene.line(undefined))).toEqual(failed(/link_url/))
   })
