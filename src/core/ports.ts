@@ -525,7 +525,15 @@ export interface Metrics {
   called(result: 'delivered' | 'failed' | 'retried'): void
   /** A failure in the background, which no caller sees. The stages are a closed list. */
   failed(
-    stage: 'expiry' | 'delivery' | 'subscription' | 'sweep' | 'bus' | 'retention' | 'callback',
+    stage:
+      | 'expiry'
+      | 'delivery'
+      | 'subscription'
+      | 'sweep'
+      | 'bus'
+      | 'retention'
+      | 'callback'
+      | 'update',
   ): void
 }
 

@@ -80,7 +80,11 @@ class TelegramChannel implements Channel {
     this.#intake = new TelegramIntake(bot, parts)
     const contact = new Contact({ contacts: context.contacts, clock, logger, deliver })
     this.#contact = contact
-    const attempts = new Attempts((update) => this.#intake.handle(update), logger)
+    const attempts = new Attempts({
+      handle: (update) => this.#intake.handle(update),
+      logger,
+      metrics: context.metrics,
+    })
     this.#poller = new TelegramPoller({ api: pollApi, attempts, state, contact, clock, logger })
     this.courier = new TelegramCourier({
       api,

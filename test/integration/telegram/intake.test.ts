@@ -75,6 +75,8 @@ describe.concurrent('polling', () => {
     scene.tg.raw({ message: null })
     expect(await decides(scene)).toBe(true)
     await scene.tg.waitForDrain()
+    const metrics = await fetch(`${scene.app.url}/metrics`).then((answer) => answer.text())
+    expect(metrics).toMatch(/^loopgate_background_failures_total\{stage="update"\} [1-4]$/m)
   })
 
   test.for<[string, FaultOptions]>([
