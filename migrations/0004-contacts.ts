@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 
-/** When a channel was last in touch, the cards that owe a word about a silence, and chats that moved. */
+/** When a channel was last in touch, cards that owe a word about a silence, chats that moved, rates. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   for (const statement of STATEMENTS) await sql.raw(statement).execute(db)
 }
@@ -19,5 +19,11 @@ const STATEMENTS = [
     address text NOT NULL,
     moved_to text NOT NULL,
     PRIMARY KEY (channel, address)
+  )`,
+  // How fast something may be done by all processes together; a row for each chat. Not logged: after a
+  // crash of the database a burst more is allowed, and nothing is written twice on the way to a card.
+  `CREATE UNLOGGED TABLE rates (
+    key text PRIMARY KEY,
+    at timestamptz NOT NULL
   )`,
 ]

@@ -134,6 +134,7 @@ async function build(database: Database, config: Config, { logger, version, cloc
     invitations: stores.invitations,
     contacts: stores.contacts,
     addresses: stores.addresses,
+    rates: config.listenUrl === undefined ? undefined : stores.rates,
     leadership:
       config.listenUrl === undefined
         ? soleLeadership

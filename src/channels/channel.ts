@@ -12,6 +12,7 @@ import type {
   Leadership,
   Log,
   Metrics,
+  RateStore,
 } from '../core/ports.ts'
 import type { Person } from '../core/principal.ts'
 
@@ -21,6 +22,8 @@ export interface ChannelContext {
   readonly invitations: InvitationStore
   readonly contacts: ContactStore
   readonly addresses: AddressStore
+  /** Undefined when no other process can be on the database. */
+  readonly rates: RateStore | undefined
   readonly http: FastifyInstance
   readonly auth: Authenticator
   /** For what only one of the processes on the database may do. */

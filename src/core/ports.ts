@@ -407,6 +407,20 @@ export interface AddressStore {
   unreachable(channel: string, address: string, error: string): Promise<readonly Event[]>
 }
 
+/** So many at once, and then one in so many milliseconds. */
+export interface Rate {
+  readonly burst: number
+  readonly everyMs: number
+}
+
+/** How fast something is done, by all processes on the database together. */
+export interface RateStore {
+  /** 0 when `count` may be done now, and then they are counted; else in how many milliseconds to ask again. */
+  take(key: string, rate: Rate, count: number): Promise<number>
+  /** Nothing may be done for so long. */
+  hold(key: string, rate: Rate, ms: number): Promise<void>
+}
+
 /** One-time codes by which a reviewer joins a session that was made without one. */
 export interface InvitationStore {
   /** Returns the code, 128 random bits in base64url. Only its digest is kept. */

@@ -26,6 +26,7 @@ export interface Tables {
   disabled_endpoints: DisabledEndpointTable
   contacts: ContactTable
   moved_addresses: MovedAddressTable
+  rates: RateTable
 }
 
 /** Read as a value, written as JSON text. */
@@ -120,6 +121,11 @@ export interface CardTable {
 
 export interface ContactTable {
   name: string
+  at: Date
+}
+
+export interface RateTable {
+  key: string
   at: Date
 }
 

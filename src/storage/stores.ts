@@ -9,6 +9,7 @@ import type {
   EventLog,
   EventPruning,
   InvitationStore,
+  RateStore,
   RequestStore,
   SessionStore,
 } from '../core/ports.ts'
@@ -19,6 +20,7 @@ import { PgDeliveryStore } from './delivery-store.ts'
 import { PgEventLog } from './event-log.ts'
 import { PgInvitationStore } from './invitation-store.ts'
 import { pruneEvents } from './pruning.ts'
+import { PgRateStore } from './rate-store.ts'
 import { PgRequestStore } from './request-store.ts'
 import type { Tables } from './schema.ts'
 import { PgSessionStore } from './session-store.ts'
@@ -35,6 +37,7 @@ export interface Stores {
   readonly callbacks: CallbackStore
   readonly contacts: ContactStore
   readonly addresses: AddressStore
+  readonly rates: RateStore
   /** Resolves when the database answers. */
   ping(): Promise<void>
   countActiveSessions(): Promise<number>
@@ -54,6 +57,7 @@ export function createStores(db: Kysely<Tables>): Stores {
     invitations: guarded(new PgInvitationStore(db)),
     callbacks: guarded(new PgCallbackStore(db)),
     addresses: guarded(new PgAddressStore(db, deliveries)),
+    rates: guarded(new PgRateStore(db)),
     contacts: guarded(new PgContactStore(db)),
     async ping() {
       await sql`SELECT 1`.execute(db)

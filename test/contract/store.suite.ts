@@ -8,6 +8,7 @@ import type { StoreKind } from './store-harness.ts'
 import { invitationContract } from './store-invitations.suite.ts'
 import { logContract } from './store-log.suite.ts'
 import { pruningContract } from './store-pruning.suite.ts'
+import { rateContract } from './store-rates.suite.ts'
 import { sessionContract } from './store-sessions.suite.ts'
 import { settleContract } from './store-settle.suite.ts'
 import { submitContract } from './store-submit.suite.ts'
@@ -25,6 +26,7 @@ export function storeContract(kind: StoreKind): void {
     cardContract(kind)
     contactContract(kind)
     addressContract(kind)
+    rateContract(kind)
     invitationContract(kind)
   })
 }

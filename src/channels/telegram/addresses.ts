@@ -1,6 +1,7 @@
 import { type Bot, GrammyError } from 'grammy'
 import type { Hub } from '../../core/hub.ts'
 import type { AddressStore } from '../../core/ports.ts'
+import { toDeliveryError } from './bot-api.ts'
 
 const CHANNEL = 'telegram'
 
@@ -42,7 +43,7 @@ export class Addresses {
       await this.#move(chat, migrate_to_chat_id)
       return true
     }
-    if (error.error_code === 403) await this.#lose(chat, error.description)
+    if (error.error_code === 403) await this.#lose(chat, toDeliveryError(error).message)
     return false
   }
 

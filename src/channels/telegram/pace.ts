@@ -1,11 +1,5 @@
-import type { Clock } from '../../core/ports.ts'
+import type { Clock, Rate } from '../../core/ports.ts'
 import { isGroup } from './reviewers.ts'
-
-/** So many at once, and then one in so many milliseconds. */
-interface Rate {
-  readonly burst: number
-  readonly everyMs: number
-}
 
 export interface Limits {
   readonly overall: Rate
@@ -100,15 +94,27 @@ export class Pace {
 
   /**
    * Telegram refused a chat's message and asked for quiet. It does not say whether it means the chat
-   * or the bot: when a second chat hears it meanwhile, it is the bot.
+   * or the bot: when a second chat hears it meanwhile, it is the bot. Returns whether it is.
    */
-  quiet(chat: string, ms: number): void {
+  quiet(chat: string, ms: number): boolean {
     const now = this.#clock.now()
     const until = now + ms
+    let isAll = false
     for (const [other, { quietUntil }] of this.#lines) {
-      if (other !== chat && quietUntil > now) this.#quietUntil = Math.max(until, quietUntil)
+      if (other === chat || quietUntil <= now) continue
+      isAll = true
+      this.#quietUntil = Math.max(until, quietUntil, this.#quietUntil)
     }
     this.#lineOf(chat).quietUntil = until
+    return isAll
+  }
+
+  rateOf(chat: string): Rate {
+    return isGroup(chat) ? this.#limits.group : this.#limits.chat
+  }
+
+  get overall(): Rate {
+    return this.#limits.overall
   }
 
   #lineOf(chat: string): Line {
@@ -121,8 +127,7 @@ export class Pace {
     }
     const [oldest] = this.#lines.keys()
     if (this.#lines.size >= MAX_CHATS && oldest !== undefined) this.#lines.delete(oldest)
-    const rate = isGroup(chat) ? this.#limits.group : this.#limits.chat
-    const line: Line = { rate, sentAt: 0, turns: new Map(), quietUntil: 0 }
+    const line: Line = { rate: this.rateOf(chat), sentAt: 0, turns: new Map(), quietUntil: 0 }
     this.#lines.set(chat, line)
     return line
   }

@@ -1,5 +1,5 @@
 import { pause } from '../../core/pause.ts'
-import type { Clock } from '../../core/ports.ts'
+import type { Clock, RateStore } from '../../core/ports.ts'
 import { NotYet } from '../../core/ports.ts'
 import { retryAfterMs } from './bot-api.ts'
 import type { Pace } from './pace.ts'
@@ -20,17 +20,32 @@ export interface Sending {
   readonly count: number
 }
 
-/** Sends cards in their turn. What can not go soon is given back. */
+/**
+ * Sends cards in their turn. What can not go soon is given back.
+ *
+ * This process keeps its lines; the database counts what all processes send.
+ */
 export class Sender {
   readonly #pace: Pace
+  readonly #rates: RateStore | undefined
+  readonly #bot: string
   readonly #clock: Clock
   readonly #deliver: (requestId: string) => void
   #wakes = 0
 
-  constructor(pace: Pace, clock: Clock, deliver: (requestId: string) => void) {
-    this.#pace = pace
-    this.#clock = clock
-    this.#deliver = deliver
+  constructor(parts: {
+    pace: Pace
+    /** Undefined when nobody else sends. */
+    rates: RateStore | undefined
+    botId: string
+    clock: Clock
+    deliver(requestId: string): void
+  }) {
+    this.#pace = parts.pace
+    this.#rates = parts.rates
+    this.#bot = `telegram ${parts.botId}`
+    this.#clock = parts.clock
+    this.#deliver = parts.deliver
   }
 
   /** @throws {NotYet} */
@@ -40,14 +55,41 @@ export class Sender {
     if (ms > 0) throw this.#notYet(sending, ms)
     const wait = this.#pace.place(count, MAX_WAIT_MS)
     if (wait === undefined) throw this.#notYet(sending, MAX_WAIT_MS)
-    if (wait > 0) await pause(this.#clock, wait, new AbortController().signal)
+    if (wait > 0) await this.#wait(wait)
+    await this.#share(sending)
     try {
       return await call()
     } catch (error) {
       const quietMs = retryAfterMs(error)
-      if (quietMs > 0) this.#pace.quiet(chat, quietMs)
+      if (quietMs > 0) await this.#quiet(chat, quietMs)
       throw error
     }
+  }
+
+  /** Counts it among what the other processes send. @throws {NotYet} */
+  async #share(sending: Sending): Promise<void> {
+    const { chat, count } = sending
+    if (!this.#rates) return
+    const { overall } = this.#pace
+    const ms = await this.#rates.take(`${this.#bot} ${chat}`, this.#pace.rateOf(chat), count)
+    if (ms > 0) throw this.#notYet(sending, ms)
+    const until = this.#clock.now() + MAX_WAIT_MS
+    for (;;) {
+      const wait = await this.#rates.take(this.#bot, overall, count)
+      if (wait === 0) return
+      if (this.#clock.now() + wait > until) throw this.#notYet(sending, wait)
+      await this.#wait(wait)
+    }
+  }
+
+  async #quiet(chat: string, ms: number): Promise<void> {
+    const isAll = this.#pace.quiet(chat, ms)
+    await this.#rates?.hold(`${this.#bot} ${chat}`, this.#pace.rateOf(chat), ms)
+    if (isAll) await this.#rates?.hold(this.#bot, this.#pace.overall, ms)
+  }
+
+  #wait(ms: number): Promise<void> {
+    return pause(this.#clock, ms, new AbortController().signal)
   }
 
   #notYet({ requestId }: Sending, ms: number): NotYet {

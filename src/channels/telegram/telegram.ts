@@ -72,7 +72,9 @@ class TelegramChannel implements Channel {
     const pace = new Pace(clock, limits)
     const says = new Says({ api, logger, pace, clock })
     const { deliver } = context
-    const sender = new Sender(pace, clock, deliver)
+    const [botId = ''] = values.token.split(':')
+    const rates = limits.overall.everyMs > 0 ? context.rates : undefined
+    const sender = new Sender({ pace, rates, botId, clock, deliver })
     const sent = new SentCards()
     const addresses = new Addresses({ addresses: context.addresses, hub, deliver })
     const parts = { hub, cards, invitations, reviewers, references, says, sent, addresses, deliver }

@@ -1,5 +1,6 @@
 import { describe, type TestContext, test } from 'vitest'
-import { isCardOf, type Line, labelsOf, Scene } from './scene.ts'
+import { startTestApp } from '../../support/app.ts'
+import { botOf, isCardOf, type Line, labelsOf, Scene } from './scene.ts'
 
 /** A Telegram that refuses what comes too fast, and counts what comes before its time. */
 
@@ -38,6 +39,17 @@ describe.concurrent('inside the limits of Telegram', () => {
     await Promise.all(lines.map((line) => scene.ask(line, { options: OPTIONS })))
     expect(scene.tg.messages(busy.id).length).toBeLessThan(200)
     expect(scene.tg.messages(busy.id).length).toBeGreaterThan(3)
+    expectNoRefusal(scene, expect)
+  })
+
+  test('two servers keep inside them together', SLOW, async ({ expect }) => {
+    await using scene = await Scene.open(STRICT)
+    const env = { ...botOf(scene.tg), DATABASE_URL: scene.store.url ?? '' }
+    await using _second = await startTestApp(env, { isPaced: true })
+    const busy = await scene.line(scene.person('Busy').id)
+    await submitMany(scene, busy, 50)
+    const lines = await Promise.all(many(120, (i) => scene.line(scene.person(`P${i}`).id)))
+    await Promise.all(lines.map((line) => scene.ask(line, { options: OPTIONS })))
     expectNoRefusal(scene, expect)
   })
 
