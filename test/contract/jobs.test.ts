@@ -113,3 +113,20 @@ describe.each(KINDS)('the job queue on %s', (kind) => {
     expect(await executeSql('SELECT $1::int AS one', [1])).toMatchObject({ rows: [{ one: 1 }] })
   })
 })
+
+test('the job queue goes on after a connection of its database was cut', async () => {
+  await using queue = await openQueue('postgres')
+  const jobs = queue.process()
+  await jobs.enqueue([{ key: 'a', group: 'g' }])
+  const { executeSql } = queue.database
+  const cut = expect(executeSql('SELECT pg_sleep(30)')).rejects.toThrow('terminat')
+  await expect
+    .poll(() =>
+      executeSql(`SELECT pg_terminate_backend(pid) AS cut FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()
+          AND query = 'SELECT pg_sleep(30)'`).then(({ rows }) => rows),
+    )
+    .toEqual([{ cut: true }])
+  await cut
+  expect(await jobs.take([])).toMatchObject({ key: 'a' })
+})
