@@ -4,6 +4,7 @@ import type { Log } from '../../src/core/ports.ts'
 import type { Database } from '../../src/storage/database.ts'
 import { PgJobs } from '../../src/storage/jobs.ts'
 import { type DatabaseKind, openTestDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 
 const KINDS: readonly DatabaseKind[] = ['pglite', 'postgres']
 
@@ -120,13 +121,11 @@ test('the job queue goes on after a connection of its database was cut', async (
   await jobs.enqueue([{ key: 'a', group: 'g' }])
   const { executeSql } = queue.database
   const cut = expect(executeSql('SELECT pg_sleep(30)')).rejects.toThrow('terminat')
-  await expect
-    .poll(() =>
-      executeSql(`SELECT pg_terminate_backend(pid) AS cut FROM pg_stat_activity
+  await eventually(() =>
+    executeSql(`SELECT pg_terminate_backend(pid) AS cut FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()
           AND query = 'SELECT pg_sleep(30)'`).then(({ rows }) => rows),
-    )
-    .toEqual([{ cut: true }])
+  ).toEqual([{ cut: true }])
   await cut
   expect(await jobs.take([])).toMatchObject({ key: 'a' })
 })

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import type { Envelope } from '../../../src/protocol/types.ts'
 import type { TestApp } from '../../support/app.ts'
 import type { DatabaseKind } from '../../support/database.ts'
+import { eventually } from '../../support/eventually.ts'
 import { Line } from '../../support/readers/line.ts'
 import { serve } from '../../support/readers/server.ts'
 import { type Posted, type Receiver, says, startReceiver } from '../../support/receiver.ts'
@@ -60,15 +61,13 @@ describe.each(KINDS)('a callback on %s', (kind) => {
     expect(envelopeOf(post)).toEqual(last)
     expect(envelopeOf(post)).toMatchObject({ type: 'request.decided', data: decided })
     expect(post.headers).toMatchObject({ 'content-type': 'application/json' })
-    await expect
-      .poll(() => callbacksOf(app(), asked.request_id))
-      .toMatchObject([
-        {
-          ...{ webhook_id: post.headers['webhook-id'], url: receiver.url, status: 'delivered' },
-          ...{ disabled: false, error: null, next_attempt_at: null },
-          attempts: [{ number: 1, status_code: 200, error: null }],
-        },
-      ])
+    await eventually(() => callbacksOf(app(), asked.request_id)).toMatchObject([
+      {
+        ...{ webhook_id: post.headers['webhook-id'], url: receiver.url, status: 'delivered' },
+        ...{ disabled: false, error: null, next_attempt_at: null },
+        attempts: [{ number: 1, status_code: 200, error: null }],
+      },
+    ])
   })
 
   test('is signed so that the standardwebhooks library accepts it, and refuses what was altered', async () => {
@@ -126,35 +125,31 @@ describe.each(KINDS)('a callback on %s', (kind) => {
     await using receiver = await startReceiver(says(500))
     const line = await Line.open(app())
     const { asked } = await posted(line, receiver)
-    await expect
-      .poll(() => callbacksOf(app(), asked.request_id))
-      .toMatchObject([
-        {
-          status: 'owed',
-          error: 'the receiver answered 500',
-          next_attempt_at: expect.any(String),
-          attempts: [{ number: 1, status_code: 500, error: 'the receiver answered 500' }],
-        },
-      ])
+    await eventually(() => callbacksOf(app(), asked.request_id)).toMatchObject([
+      {
+        status: 'owed',
+        error: 'the receiver answered 500',
+        next_attempt_at: expect.any(String),
+        attempts: [{ number: 1, status_code: 500, error: 'the receiver answered 500' }],
+      },
+    ])
   })
 
   test('that is sent again has the same id and a new signature', async () => {
     await using receiver = await startReceiver(says(500))
     const line = await Line.open(app())
     const { asked, post } = await posted(line, receiver)
-    await expect
-      .poll(async () => (await callbacksOf(app(), asked.request_id))[0]?.attempts.length)
-      .toBe(1)
+    await eventually(
+      async () => (await callbacksOf(app(), asked.request_id))[0]?.attempts.length,
+    ).toBe(1)
     receiver.answer = says(204)
     expect(await resend(app(), asked.request_id)).toMatchObject({ status: 200 })
     const [, again] = await receiver.received(2)
     expect(again?.headers['webhook-id']).toBe(post.headers['webhook-id'])
     expect(again?.body).toBe(post.body)
-    await expect
-      .poll(() => callbacksOf(app(), asked.request_id))
-      .toMatchObject([
-        { status: 'delivered', error: null, attempts: [{ number: 1 }, { number: 2 }] },
-      ])
+    await eventually(() => callbacksOf(app(), asked.request_id)).toMatchObject([
+      { status: 'delivered', error: null, attempts: [{ number: 1 }, { number: 2 }] },
+    ])
   })
 
   test('to a receiver that is gone ends, and nothing is posted there until a resend', async () => {
@@ -162,20 +157,20 @@ describe.each(KINDS)('a callback on %s', (kind) => {
     const line = await Line.open(app())
     const { asked } = await posted(line, receiver)
     const gone = { status: 'failed', disabled: true, next_attempt_at: null }
-    await expect
-      .poll(() => callbacksOf(app(), asked.request_id))
-      .toMatchObject([{ ...gone, attempts: [{ status_code: 410 }] }])
+    await eventually(() => callbacksOf(app(), asked.request_id)).toMatchObject([
+      { ...gone, attempts: [{ status_code: 410 }] },
+    ])
     const next = await line.ask({ callback_url: receiver.url })
     await line.decide(next)
-    await expect
-      .poll(() => callbacksOf(app(), next.request_id))
-      .toMatchObject([{ ...gone, error: expect.stringContaining('410'), attempts: [] }])
+    await eventually(() => callbacksOf(app(), next.request_id)).toMatchObject([
+      { ...gone, error: expect.stringContaining('410'), attempts: [] },
+    ])
     receiver.answer = says(200)
     await resend(app(), next.request_id)
     await receiver.received(2)
-    await expect
-      .poll(() => callbacksOf(app(), next.request_id))
-      .toMatchObject([{ status: 'delivered', disabled: false }])
+    await eventually(() => callbacksOf(app(), next.request_id)).toMatchObject([
+      { status: 'delivered', disabled: false },
+    ])
     expect(receiver.posts).toHaveLength(2)
   })
 
@@ -184,9 +179,9 @@ describe.each(KINDS)('a callback on %s', (kind) => {
     receiver.answer = says(302, { location: `http://127.0.0.1:${receiver.port}/elsewhere` })
     const line = await Line.open(app())
     const { asked } = await posted(line, receiver)
-    await expect
-      .poll(() => callbacksOf(app(), asked.request_id))
-      .toMatchObject([{ status: 'owed', error: '302: redirects are not followed' }])
+    await eventually(() => callbacksOf(app(), asked.request_id)).toMatchObject([
+      { status: 'owed', error: '302: redirects are not followed' },
+    ])
     expect(receiver.posts.map(({ path }) => path)).toEqual(['/hook'])
   })
 

@@ -3,6 +3,7 @@ import type { CallbackAnswer } from '../../../src/core/ports.ts'
 import { anAgent, approval, aSession, aSubmission } from '../../support/builders.ts'
 import { ARRIVED, BROKEN, openOffice } from '../../support/callbacks.ts'
 import type { DatabaseKind } from '../../support/database.ts'
+import { eventually } from '../../support/eventually.ts'
 
 const KINDS: readonly DatabaseKind[] = ['pglite', 'postgres']
 const URL_A = 'https://a.example/hook'
@@ -22,11 +23,11 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     callbacks.start()
     const request = await office.ask(hub, URL_A)
     await hub.cancel(anAgent(), request.question.id)
-    await expect.poll(() => sender.urls).toEqual([URL_A])
+    await eventually(() => sender.urls).toEqual([URL_A])
     expect(sender.sent).toMatchObject([
       { request: { state: { status: 'canceled' } }, secret: expect.stringMatching(/^whsec_/) },
     ])
-    await expect.poll(() => metrics.calls).toContain('called delivered')
+    await eventually(() => metrics.calls).toContain('called delivered')
   })
 
   test('is not posted before the request is settled, nor after it was posted', async () => {
@@ -36,7 +37,7 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     const open = await office.ask(hub, URL_A)
     const settled = await office.ask(hub, URL_B)
     await hub.cancel(anAgent(), settled.question.id)
-    await expect.poll(() => metrics.calls).toContain('called delivered')
+    await eventually(() => metrics.calls).toContain('called delivered')
     await office.everythingIsDue()
     expect(await office.stores.callbacks.takeDue(10, 1)).toEqual([])
     clock.advance(3_000)
@@ -53,7 +54,7 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     callbacks.start()
     await office.everythingIsDue()
     clock.advance(3_000)
-    await expect.poll(() => sender.urls).toEqual([URL_A])
+    await eventually(() => sender.urls).toEqual([URL_A])
   })
 
   test('is found again when the process died with the job in hand', async () => {
@@ -69,7 +70,7 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     heir.callbacks.start()
     await office.everythingIsDue()
     heir.clock.advance(3_000)
-    await expect.poll(() => heir.sender.urls).toEqual([URL_A])
+    await eventually(() => heir.sender.urls).toEqual([URL_A])
   })
 
   test('is posted by one of two processes', async () => {
@@ -82,7 +83,7 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
       await processes[0].hub.cancel(anAgent(), request.question.id)
     }
     const sent = () => processes.flatMap(({ sender }) => sender.urls).sort()
-    await expect.poll(() => sent().length).toBe(20)
+    await eventually(() => sent().length).toBe(20)
     await office.everythingIsDue()
     for (const { clock } of processes) clock.advance(3_000)
     expect(sent()).toEqual([...urls].sort())
@@ -97,7 +98,7 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     await hub.cancel(anAgent(), id)
     const shown = async () => (await callbacks.list(anAgent(), id))[0]
     for (let attempt = 1; attempt <= 10; attempt += 1) {
-      await expect.poll(async () => (await shown())?.attempts.length).toBe(attempt)
+      await eventually(async () => (await shown())?.attempts.length).toBe(attempt)
       if (attempt < 10) expect(await shown()).toMatchObject({ status: 'owed' })
       await office.everythingIsDue()
       clock.advance(3_000)
@@ -108,7 +109,7 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     expect(sender.sent.map(({ failures }) => failures)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     sender.answer = async () => ARRIVED
     await callbacks.resend(anAgent(), id)
-    await expect.poll(async () => (await shown())?.status).toBe('delivered')
+    await eventually(async () => (await shown())?.status).toBe('delivered')
     expect(sender.sent.at(-1)?.failures).toBe(0)
   })
 
@@ -156,10 +157,10 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
       const slow = await office.ask(hub, URL_A)
       await hub.cancel(anAgent(), slow.question.id)
     }
-    await expect.poll(() => sender.open.length).toBe(4)
+    await eventually(() => sender.open.length).toBe(4)
     const quick = await office.ask(hub, URL_B)
     await hub.cancel(anAgent(), quick.question.id)
-    await expect.poll(() => sender.urls).toContain(URL_B)
+    await eventually(() => sender.urls).toContain(URL_B)
     expect(sender.open).toEqual(['a.example', 'a.example', 'a.example', 'a.example'])
   })
 
@@ -174,11 +175,11 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
       const slow = await office.ask(hub, `https://r${i}.example/hook`)
       await hub.cancel(anAgent(), slow.question.id)
     }
-    await expect.poll(() => sender.open.length).toBe(16)
+    await eventually(() => sender.open.length).toBe(16)
     const theirs = { ...anAgent(), tenant: 'theirs' }
     const { request } = await hub.submit(theirs, aSubmission({ callbackUrl: URL_B }))
     await hub.cancel(theirs, request.question.id)
-    await expect.poll(() => sender.urls).toContain(URL_B)
+    await eventually(() => sender.urls).toContain(URL_B)
     expect(sender.open.length).toBeLessThanOrEqual(16)
   })
 
@@ -189,14 +190,14 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     stopping.callbacks.start()
     const request = await office.ask(stopping.hub, URL_A)
     await stopping.hub.cancel(anAgent(), request.question.id)
-    await expect.poll(() => stopping.sender.open.length).toBe(1)
+    await eventually(() => stopping.sender.open.length).toBe(1)
     const stopped = stopping.callbacks.stop()
-    await expect.poll(() => stopping.clock.waiting).toBe(1)
+    await eventually(() => stopping.clock.waiting).toBe(1)
     stopping.clock.advance(2_000)
     await stopped
     heir.callbacks.start()
     heir.clock.advance(3_000)
-    await expect.poll(() => heir.sender.urls).toEqual([URL_A])
+    await eventually(() => heir.sender.urls).toEqual([URL_A])
   })
 
   test('survives that keeping track of it fails', async () => {
@@ -206,10 +207,10 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     callbacks.start()
     const request = await office.ask(hub, URL_A)
     await hub.cancel(anAgent(), request.question.id)
-    await expect.poll(() => metrics.calls).toContain('failed callback')
+    await eventually(() => metrics.calls).toContain('failed callback')
     sender.answer = async () => ARRIVED
     await office.everythingIsDue()
     clock.advance(3_000)
-    await expect.poll(() => metrics.calls).toContain('called delivered')
+    await eventually(() => metrics.calls).toContain('called delivered')
   })
 })
