@@ -47,6 +47,8 @@ export class Callbacks {
   readonly #parts: CallbackParts
   readonly #underWay = new Map<Promise<void>, { tenant: string; group: string }>()
   readonly #stopping = new AbortController()
+  /** Groups of tenants that have their share under way, passed over until a place is free. */
+  readonly #paused = new Set<string>()
   /** Settled requests whose callbacks are not enqueued yet. */
   readonly #settled = new Set<string>()
   #work: Promise<void> | undefined
@@ -115,6 +117,7 @@ export class Callbacks {
     if (this.#isStopped) return
     this.#cancelSweep = this.#parts.clock.after(ms, () => {
       this.#isSweepDue = true
+      this.#paused.clear()
       this.#wake()
       this.#scheduleSweep(SWEEP_MS)
     })
@@ -168,7 +171,8 @@ export class Callbacks {
     for (const { group } of this.#underWay.values()) {
       counts.set(group, (counts.get(group) ?? 0) + 1)
     }
-    return [...counts].filter(([, count]) => count >= PARALLEL_OF_GROUP).map(([group]) => group)
+    const full = [...counts].filter(([, count]) => count >= PARALLEL_OF_GROUP)
+    return [...full.map(([group]) => group), ...this.#paused]
   }
 
   #start(job: Job & { id: string }): void {
@@ -176,14 +180,22 @@ export class Callbacks {
     const isShareUsed =
       [...this.#underWay.values()].filter((one) => one.tenant === tenant).length >=
       PARALLEL_OF_TENANT
+    if (isShareUsed) this.#paused.add(job.group)
     const attempt = this.#attempt(job, isShareUsed)
       // The row's lease ends, and the sweep finds it again.
       .catch((error: unknown) => this.#failed(error))
       .finally(() => {
         this.#underWay.delete(attempt)
+        if (!isShareUsed) this.#resume(tenant)
         this.#wake()
       })
     this.#underWay.set(attempt, { tenant, group: job.group })
+  }
+
+  /** A place of the tenant is free: for the group that has waited longest. */
+  #resume(tenant: string): void {
+    const next = [...this.#paused].find((group) => tenantOf(group) === tenant)
+    if (next !== undefined) this.#paused.delete(next)
   }
 
   async #attempt(job: Job & { id: string }, isShareUsed: boolean): Promise<void> {

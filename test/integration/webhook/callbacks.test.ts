@@ -6,8 +6,8 @@ import type { TestApp } from '../../support/app.ts'
 import type { DatabaseKind } from '../../support/database.ts'
 import { eventually } from '../../support/eventually.ts'
 import { Line } from '../../support/readers/line.ts'
-import { serve } from '../../support/readers/server.ts'
-import { type Posted, type Receiver, says, startReceiver } from '../../support/receiver.ts'
+import { openServer, serve, startOn } from '../../support/readers/server.ts'
+import { type Posted, type Receiver, says, silent, startReceiver } from '../../support/receiver.ts'
 
 const KINDS: readonly DatabaseKind[] = ['pglite', 'postgres']
 
@@ -183,6 +183,21 @@ describe.each(KINDS)('a callback on %s', (kind) => {
       { status: 'owed', error: '302: redirects are not followed' },
     ])
     expect(receiver.posts.map(({ path }) => path)).toEqual(['/hook'])
+  })
+
+  test('that a stopping server has in hand is the next one’s at once', async () => {
+    await using receiver = await startReceiver(silent)
+    const env = { CALLBACK_ALLOW_PRIVATE: 'true' }
+    await using server = await openServer(kind, env)
+    const { decided } = await posted(await Line.open(server.app), receiver)
+    await server.app.app.stop()
+    receiver.answer = says(200)
+    await using next = await startOn(server.place, env)
+    const [first, second] = await receiver.received(2)
+    expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id'])
+    await eventually(() => callbacksOf(next, decided.request_id)).toMatchObject([
+      { status: 'delivered', attempts: [{ number: 1, status_code: 200 }] },
+    ])
   })
 
   test('is nobody else’s to see or to send', async () => {

@@ -183,6 +183,26 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     expect(sender.open.length).toBeLessThanOrEqual(16)
   })
 
+  test('of a tenant with slow receivers has its turn when a place is free', async () => {
+    await using office = await openOffice(kind)
+    const { hub, callbacks, clock, sender } = office.process()
+    const gate = Promise.withResolvers<CallbackAnswer>()
+    sender.answer = () => gate.promise
+    callbacks.start()
+    const urls = Array.from({ length: 24 }, (_, i) => `https://r${i}.example/hook`)
+    for (const url of urls) {
+      const request = await office.ask(hub, url)
+      await hub.cancel(anAgent(), request.question.id)
+    }
+    await eventually(() => sender.open.length).toBe(16)
+    gate.resolve(ARRIVED)
+    await eventually(async () => {
+      await office.everythingIsDue()
+      clock.advance(3_000)
+      return [...new Set(sender.urls)].sort()
+    }).toEqual([...urls].sort())
+  })
+
   test('is somebody else’s at once when the process stops in the middle', async () => {
     await using office = await openOffice(kind)
     const [stopping, heir] = [office.process(), office.process()]
