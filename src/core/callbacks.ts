@@ -1,19 +1,15 @@
-import { LoopgateError } from './errors.ts'
-import { isTerminal } from './event.ts'
-import type { Hub } from './hub.ts'
 import type {
   Callback,
   CallbackAnswer,
   CallbackSender,
   CallbackStore,
-  Clock,
   DueCallback,
-  Job,
-  Jobs,
-  Log,
-  Metrics,
   OwedCallback,
-} from './ports.ts'
+} from './callback.ts'
+import { LoopgateError } from './errors.ts'
+import { isTerminal } from './event.ts'
+import type { Hub } from './hub.ts'
+import type { Clock, Job, Jobs, Log, Metrics } from './ports.ts'
 import type { Principal } from './principal.ts'
 
 /** What a crash, an outage or a failed attempt left behind is found this soon. */

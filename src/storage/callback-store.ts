@@ -6,7 +6,7 @@ import type {
   CallbackStore,
   DueCallback,
   OwedCallback,
-} from '../core/ports.ts'
+} from '../core/callback.ts'
 import { isUuid, REQUEST_COLUMNS, toRequest } from './rows.ts'
 import type { Tables } from './schema.ts'
 

@@ -1,7 +1,7 @@
 import type { ColumnType, Generated } from 'kysely'
 import type { Option } from '../core/approval.ts'
+import type { CallbackStatus } from '../core/callback.ts'
 import type { EventType } from '../core/event.ts'
-import type { CallbackStatus } from '../core/ports.ts'
 import type {
   DecidedBy,
   Delivery,

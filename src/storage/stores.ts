@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
+import type { CallbackStore } from '../core/callback.ts'
 import type {
   AddressStore,
-  CallbackStore,
   CardStore,
   ContactStore,
   DeliveryStore,

@@ -1,14 +1,8 @@
 import { sql } from 'kysely'
+import type { CallbackAnswer, CallbackSender, OwedCallback } from '../../src/core/callback.ts'
 import { Callbacks } from '../../src/core/callbacks.ts'
 import { Hub } from '../../src/core/hub.ts'
-import type {
-  CallbackAnswer,
-  CallbackSender,
-  Jobs,
-  Log,
-  OwedCallback,
-  Submission,
-} from '../../src/core/ports.ts'
+import type { Jobs, Log, Submission } from '../../src/core/ports.ts'
 import type { HitlRequest } from '../../src/core/request.ts'
 import { PgJobs } from '../../src/storage/jobs.ts'
 import { createStores, type Stores } from '../../src/storage/stores.ts'

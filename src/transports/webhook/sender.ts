@@ -1,7 +1,7 @@
 import type { LookupFunction } from 'node:net'
 import { buildConnector, Client, type Dispatcher } from 'undici'
+import type { CallbackAnswer, CallbackSender, OwedCallback } from '../../core/callback.ts'
 import type { Event } from '../../core/event.ts'
-import type { CallbackAnswer, CallbackSender, OwedCallback } from '../../core/ports.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import { toEnvelope } from '../../protocol/view.ts'
 import { type AddressPolicy, requireAllowed, vettedLookup } from './addresses.ts'

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import * as z from 'zod'
-import type { Callback } from '../../core/ports.ts'
+import type { Callback } from '../../core/callback.ts'
 import { id, parse } from '../../protocol/fields.ts'
 import {
   authenticate,

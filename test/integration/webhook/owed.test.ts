@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { CallbackAnswer } from '../../../src/core/ports.ts'
+import type { CallbackAnswer } from '../../../src/core/callback.ts'
 import { anAgent, approval, aSession, aSubmission } from '../../support/builders.ts'
 import { ARRIVED, BROKEN, openOffice } from '../../support/callbacks.ts'
 import type { DatabaseKind } from '../../support/database.ts'

@@ -1,7 +1,7 @@
 import type { LookupFunction } from 'node:net'
 import { createServer, type Server } from 'node:net'
 import { expect, test } from 'vitest'
-import type { OwedCallback } from '../../../src/core/ports.ts'
+import type { OwedCallback } from '../../../src/core/callback.ts'
 import { urlProblem } from '../../../src/transports/webhook/addresses.ts'
 import { HttpSender, type SenderOptions } from '../../../src/transports/webhook/sender.ts'
 import { Signer } from '../../../src/transports/webhook/signature.ts'
