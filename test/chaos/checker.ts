@@ -204,7 +204,7 @@ export class Checker {
         `${told}; ${request} is ${tell(seen)}`,
       )
     }
-    const complaint = unfounded(known, seen, expiresAt)
+    const complaint = lies(seen) ?? unfounded(known, seen, expiresAt)
     if (complaint) this.#wrong('I4', 'changed', `${request} is ${tell(seen)}: ${complaint}`)
   }
 
@@ -280,18 +280,20 @@ const fields = (seen: Seen) => [
 const tell = ({ status, outcome, approved, response, decidedBy }: Seen): string =>
   `${status}/${outcome}${approved ? ' (approved)' : ''} "${response ?? ''}" by ${decidedBy ?? 'nobody'}`
 
+const lies = ({ approved, outcome }: Seen): string | undefined =>
+  approved === (outcome === 'approved') ? undefined : 'approved is not its outcome'
+
 /** Why a state can not have come about; undefined when it can. */
 function unfounded(known: Known, seen: Seen, expiresAt: number): string | undefined {
-  if (seen.approved !== (seen.outcome === 'approved')) return 'approved is not its outcome'
   const settledAt = Date.parse(seen.respondedAt ?? '')
   switch (seen.outcome) {
     case null:
       return undefined
     case 'expired':
-      if (seen.decidedBy !== null || seen.response !== null) return 'a timeout has nobody'
+      if (isSomebodys(seen)) return 'a timeout has nobody'
       return settledAt < expiresAt ? 'it expired before its time' : undefined
     case 'canceled':
-      if (seen.decidedBy !== null) return 'a cancellation has no decider'
+      if (isSomebodys(seen)) return 'a cancellation has no decider'
       return known.tried.some(({ act }) => act === 'cancel') ? undefined : 'nobody canceled it'
     default:
       return settledAt < expiresAt
@@ -299,6 +301,9 @@ function unfounded(known: Known, seen: Seen, expiresAt: number): string | undefi
         : 'it was decided after its time'
   }
 }
+
+const isSomebodys = ({ decidedBy, response }: Seen): boolean =>
+  decidedBy !== null || response !== null
 
 /** Why nobody can have decided that; undefined when somebody did. */
 function undecided({ asked, tried }: Known, seen: Seen, settledAt: number): string | undefined {

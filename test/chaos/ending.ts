@@ -1,0 +1,144 @@
+import { readFileSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
+import type { Envelope, RequestView } from '../../src/protocol/types.ts'
+import { callUntilAnswered } from './call.ts'
+import { contentOf, type Final, type Heard, heardOf, seenOf } from './facts.ts'
+import type { Line } from './line.ts'
+import { JWT_SECRET, type Place, WEBHOOK_SECRET } from './place.ts'
+import { Random } from './random.ts'
+import type { SessionReader } from './reading.ts'
+
+const SETTLE_MS = 75_000
+const CARDS_MS = 60_000
+const READ_MS = 30_000
+const LOOK_MS = 250
+
+/** What is there in the end, read from outside, when everything has had the time it may take. */
+export class Ending {
+  readonly #place: Place
+  readonly #random = new Random(0)
+
+  constructor(place: Place) {
+    this.#place = place
+  }
+
+  /** Waits for what must come to rest, and no longer than it may take. */
+  async rest(asked: ReadonlyMap<string, Line>, readers: readonly SessionReader[]): Promise<void> {
+    await Promise.all(this.#place.servers.map((server) => server.untilReady(60_000)))
+    const lines = new Set(asked.values())
+    await until(SETTLE_MS, async () => {
+      const open = await Promise.all([...lines].map((line) => this.#pending(line)))
+      return open.every((count) => count === 0)
+    })
+    const tops = await Promise.all(readers.map(async ({ line }) => (await this.#log(line)).length))
+    await until(READ_MS, async () => readers.every(({ seq }, i) => seq >= (tops[i] ?? 0)))
+    await until(CARDS_MS, async () =>
+      this.#cards(asked).every(({ buttons, text }) => {
+        return buttons === 0 && !text.includes('⏳ Open for')
+      }),
+    )
+  }
+
+  async read(asked: ReadonlyMap<string, Line>, readers: readonly SessionReader[]): Promise<Final> {
+    const requests: Final['requests'][number][] = []
+    for (const [request, line] of asked) {
+      const view = await this.#get<RequestView>(`/hitl/poll?request_id=${request}`, line)
+      if (!view?.request_id) continue
+      const { expires_at: expiresAt } = view
+      requests.push({ request, content: contentOf(view), expiresAt, seen: seenOf(view) })
+    }
+    const lines = [...new Map([...asked.values()].map((line) => [line.session, line])).values()]
+    const logs = await Promise.all(
+      lines.map(async (line) => ({ session: line.session, events: await this.#log(line) })),
+    )
+    return {
+      requests,
+      logs,
+      readers: readers.map(({ name, line }) => ({ reader: name, session: line.session })),
+      cards: this.#cards(asked),
+      leaks: this.#leaks(),
+      leftovers: await this.#leftovers(),
+    }
+  }
+
+  async #pending({ session, token }: Line): Promise<number> {
+    const path = `/hitl/pending?session_id=${session}`
+    const answer = await callUntilAnswered(this.#place, this.#random, path, { token }, 5_000)
+    return answer?.status === 200 ? Number(answer.body['count']) : -1
+  }
+
+  async #log(line: Line): Promise<Heard[]> {
+    const all: Heard[] = []
+    for (let since = 'earliest'; ; ) {
+      const path = `/hitl/poll?session_id=${line.session}&since=${since}`
+      const page = await this.#get<{ events: Envelope[]; cursor: string }>(path, line)
+      if (!page?.events || page.events.length === 0) return all
+      all.push(...page.events.map(heardOf))
+      since = page.cursor
+    }
+  }
+
+  async #get<Body>(path: string, { token }: Line): Promise<Body | undefined> {
+    const answer = await callUntilAnswered(this.#place, this.#random, path, { token }, 15_000)
+    return answer?.status === 200 ? (answer.body as Body) : undefined
+  }
+
+  #cards(asked: ReadonlyMap<string, Line>): Final['cards'][number][] {
+    const chats = new Set([...asked.values()].map(({ chat }) => chat))
+    return [...chats].flatMap((chat) =>
+      this.#place.tg.messages(chat).flatMap(({ fromBot, text = '', reply_markup }) => {
+        const [request] = /[0-9a-f]{8}-[0-9a-f-]{27}/.exec(text) ?? []
+        if (!fromBot || request === undefined || text.startsWith('Recorded.')) return []
+        return [{ request, text, buttons: reply_markup?.inline_keyboard.length ?? 0 }]
+      }),
+    )
+  }
+
+  #leaks(): string[] {
+    const secrets = {
+      'the bot token': this.#place.tg.token,
+      'the webhook secret': WEBHOOK_SECRET,
+      'the signing secret': JWT_SECRET,
+      'the token of a person': 'eyJhbGciOiJIUzI1NiJ9',
+    }
+    return this.#place.servers.flatMap(({ number, logPath }) => {
+      const log = readFileSync(logPath, 'utf8')
+      return Object.entries(secrets)
+        .filter(([, secret]) => log.includes(secret))
+        .map(([name]) => `${name} is in the log of process ${number}`)
+    })
+  }
+
+  /** Connections that no reader has any more, and processes that ended by themselves. */
+  async #leftovers(): Promise<string[]> {
+    const left: string[] = []
+    for (const { number, url, crashes } of this.#place.servers) {
+      left.push(...crashes.map((crash) => `process ${number} ${crash}`))
+      let open = -1
+      const isEmpty = await until(40_000, async () => {
+        open = await connectionsOf(url)
+        return open === 0
+      })
+      if (!isEmpty) left.push(`process ${number} holds ${open} connections of nobody`)
+    }
+    return left
+  }
+}
+
+async function connectionsOf(url: string): Promise<number> {
+  const text = await fetch(`${url}/metrics`)
+    .then((answer) => answer.text())
+    .catch(() => undefined)
+  if (text === undefined) return -1
+  const lines = text.split('\n').filter((line) => line.startsWith('loopgate_stream_connections'))
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
+}
+
+async function until(withinMs: number, isSo: () => Promise<boolean>): Promise<boolean> {
+  const end = Date.now() + withinMs
+  while (Date.now() < end) {
+    if (await isSo().catch(() => false)) return true
+    await setTimeout(LOOK_MS)
+  }
+  return false
+}

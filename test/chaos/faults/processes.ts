@@ -1,0 +1,62 @@
+import { setTimeout } from 'node:timers/promises'
+import type { Fault } from './fault.ts'
+
+/** Seconds that a drain may take, beyond the grace. */
+const GRACE_MS = 20_000
+
+/** kill -9, also of a process that is just starting. */
+const kill: Fault = {
+  name: 'kill -9',
+  every: [2, 5],
+  fits: () => true,
+  async inject({ place }, random) {
+    const server = random.pick(place.servers)
+    server.kill()
+    return `process ${server.number}`
+  },
+}
+
+/** kill -9 of everything at once. */
+const killAll: Fault = {
+  name: 'kill -9 all',
+  every: [25, 45],
+  fits: ({ place }) => place.servers.length > 1,
+  async inject({ place }) {
+    for (const server of place.servers) server.kill()
+    return 'every process'
+  },
+}
+
+const pause: Fault = {
+  name: 'SIGSTOP 30 s',
+  every: [60, 90],
+  fits: ({ place }) => place.servers.length > 1,
+  async inject({ place }, random) {
+    const server = random.pick(place.servers)
+    server.stop()
+    await setTimeout(30_000)
+    server.resume()
+    return `process ${server.number}`
+  },
+}
+
+const roll: Fault = {
+  name: 'SIGTERM',
+  every: [15, 25],
+  fits: () => true,
+  async inject({ place }, random) {
+    const said: string[] = []
+    const first = random.whole(0, place.servers.length - 1)
+    for (let i = 0; i < place.servers.length; i++) {
+      const server = place.servers[(first + i) % place.servers.length]
+      if (!server) continue
+      const code = await server.end(GRACE_MS)
+      if (code === '1' || code === 'late') server.crashes.push(`SIGTERM ended with ${code}`)
+      await server.untilReady(30_000).catch(() => undefined)
+      said.push(`process ${server.number}: ${code}`)
+    }
+    return said.join(', ')
+  },
+}
+
+export const processFaults = [kill, killAll, pause, roll]

@@ -1,0 +1,99 @@
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { INVARIANTS } from './checker.ts'
+import type { DatabaseName } from './place.ts'
+import { type ChaosReport, runChaos } from './run.ts'
+
+const positive = (text: string): number => {
+  const number = Number(text)
+  if (!(number > 0)) throw new InvalidArgumentError('It must be a number above 0.')
+  return number
+}
+const whole = (text: string): number => {
+  const number = Number(text)
+  if (!Number.isSafeInteger(number) || number < 0)
+    throw new InvalidArgumentError('It must be a whole number.')
+  return number
+}
+
+interface Values {
+  readonly minutes: number
+  readonly seed: number
+  readonly processes?: number
+  readonly database: DatabaseName
+  readonly telegram?: 'polling' | 'webhook'
+  readonly lines: number
+  readonly only: readonly string[]
+  readonly keep: string
+}
+
+const FIRST = 20
+
+const values = new Command()
+  .name('npm run chaos --')
+  .description(
+    'Breaks everything around Loopgate for a while, and checks that no promise broke with it.',
+  )
+  .option('--minutes <n>', 'how long things go wrong', positive, 2)
+  .option('--seed <n>', 'the same seed plans the same faults', whole, Date.now() % 1_000_000)
+  .option('--processes <n>', 'how many servers; 2 on PostgreSQL, 1 on PGlite', whole)
+  .addOption(
+    new Option('--database <name>', 'what is below')
+      .choices(['postgres', 'pglite'])
+      .default('postgres'),
+  )
+  .addOption(
+    new Option('--telegram <mode>', 'webhook for several processes, else polling').choices([
+      'polling',
+      'webhook',
+    ]),
+  )
+  .option('--lines <n>', 'sessions, each with an agent that asks and two that read', whole, 16)
+  .option('--only <part...>', 'only faults whose name has this', [])
+  .option(
+    '--keep <directory>',
+    'where the history and the logs go',
+    join(tmpdir(), 'loopgate-chaos'),
+  )
+  .parse()
+  .opts<Values>()
+
+const processes = values.processes ?? (values.database === 'postgres' ? 2 : 1)
+if (values.database === 'pglite' && processes > 1) {
+  console.error('Only one process can use an embedded database.')
+  process.exit(2)
+}
+const begun = Date.now()
+const tell = (line: string) => console.log(`${Math.round((Date.now() - begun) / 1000)} s  ${line}`)
+tell(`seed ${values.seed}, ${values.minutes} min, ${processes} × ${values.database}`)
+const report = await runChaos({
+  ...{ database: values.database, processes, seed: values.seed, lines: values.lines },
+  telegram: values.telegram ?? (processes > 1 ? 'webhook' : 'polling'),
+  seconds: values.minutes * 60,
+  directory: mkdtempSync(`${values.keep}-`),
+  only: values.only,
+  tell,
+})
+for (const line of summary(report)) console.log(line)
+process.exit(report.violations.length === 0 ? 0 : 1)
+
+function summary(made: ChaosReport): string[] {
+  const { harms, faults, violations } = made
+  return [
+    '',
+    `operations              ${made.operations}`,
+    `acknowledged            ${made.acknowledged}`,
+    `events received         ${made.heard}`,
+    ...Object.entries(harms).map(([harm, count]) => `${harm.padEnd(24)}${count}`),
+    `worst process recovery  ${made.worstProcessRecoveryMs} ms`,
+    `worst reader recovery   ${made.worstReaderRecoveryMs} ms`,
+    ...[...faults].map(([name, count]) => `  ${String(count).padStart(5)} × ${name}`),
+    `seed                    ${made.seed}`,
+    `history and logs        ${made.history}`,
+    ...violations.slice(0, FIRST).map(({ invariant, what }) => {
+      return `\n${invariant} is broken (${INVARIANTS[invariant]}): ${what}`
+    }),
+  ]
+}
