@@ -93,6 +93,8 @@ export class SessionReader {
     let taken = 0
     const take = () => {
       for (const envelope of reader.events.slice(taken)) {
+        // A frame that says why the server closes is no event.
+        if (!envelope.type.startsWith('request.')) continue
         this.#history.add({ t: 'heard', at: Date.now(), reader: this.name, ...heardOf(envelope) })
         this.#cursor = envelope.id
         this.heard += 1
