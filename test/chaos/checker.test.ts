@@ -42,13 +42,13 @@ const facts = (): Fact[] => [
 ]
 const request: Final['requests'][number] = {
   ...{ request: 'r', content: 'Deploy?', expiresAt: '2026-01-01T00:01:00.000Z' },
-  seen: APPROVED,
+  ...{ seen: APPROVED, isDelivered: true },
 }
 const final = (): Final => ({
   requests: [request],
   logs: [{ session: 's', events: LOG }],
   readers: [{ reader: 'a', session: 's' }],
-  cards: [{ request: 'r', text: '✅ Approved by Ann', buttons: 0 }],
+  cards: [{ request: 'r', text: '✅ Approved by Ann', buttons: 0, isTouched: false }],
   leaks: [],
   leftovers: [],
 })
@@ -257,14 +257,19 @@ const BROKEN: [string, Invariant, string, readonly Fact[], Final][] = [
     'I10',
     'other',
     facts(),
-    { ...final(), cards: [{ request: 'r', text: '✅ Approved', buttons: 2 }] },
+    { ...final(), cards: [{ request: 'r', text: '✅ Approved', buttons: 2, isTouched: false }] },
   ],
   [
     'a card shows another outcome',
     'I10',
     'other',
     facts(),
-    { ...final(), cards: [{ request: 'r', text: '⌛ Expired', buttons: 0 }] },
+    { ...final(), cards: [{ request: 'r', text: '⌛ Expired', buttons: 0, isTouched: false }] },
+  ],
+  [
+    'a card that was delivered waits for a press',
+    ...(['I10', 'other', facts()] as const),
+    { ...final(), cards: [{ request: 'r', text: '✅ Approved', buttons: 0, isTouched: true }] },
   ],
   [
     'a secret is in a log',

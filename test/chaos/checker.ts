@@ -253,18 +253,22 @@ export class Checker {
   }
 
   #finishCards({ cards, requests }: Final): void {
-    const outcomes = new Map(requests.map(({ request, seen }) => [request, seen.outcome ?? '']))
-    for (const { request, text, buttons } of cards) {
+    const settledAlone = new Set<string>()
+    const outcomes = new Map(requests.map(({ request, seen }) => [request, seen.outcome]))
+    for (const { request, text, buttons, isTouched } of cards) {
       const outcome = outcomes.get(request)
-      if (outcome === undefined || outcome === '') continue
-      const headline = HEADLINES[outcome] ?? outcome
-      if (text.startsWith(headline) && buttons === 0) continue
+      if (!outcome) continue
+      const isSettled = text.startsWith(HEADLINES[outcome] ?? outcome) && buttons === 0
+      if (isSettled && !isTouched) settledAlone.add(request)
       const shown = JSON.stringify(text.slice(0, 60))
-      this.#wrong(
-        'I10',
-        'other',
-        `a card of ${request} (${outcome}) shows ${shown}, ${buttons} buttons`,
-      )
+      if (!isSettled)
+        this.#wrong('I10', 'other', `a card of ${request} (${outcome}) shows ${shown}`)
+    }
+    const left = requests.filter(({ request, seen, isDelivered }) => {
+      return seen.outcome !== null && isDelivered && !settledAlone.has(request)
+    })
+    for (const { request } of left) {
+      this.#wrong('I10', 'other', `${request} was delivered, and no card was brought up to date`)
     }
   }
 }

@@ -17,6 +17,8 @@ const LOOK_MS = 250
 export class Ending {
   readonly #place: Place
   readonly #random = new Random(0)
+  /** Cards that somebody pressed in the end. */
+  readonly #touched = new Set<string>()
 
   constructor(place: Place) {
     this.#place = place
@@ -32,11 +34,28 @@ export class Ending {
     })
     const tops = await Promise.all(readers.map(async ({ line }) => (await this.#log(line)).length))
     await until(READ_MS, async () => readers.every(({ seq }, i) => seq >= (tops[i] ?? 0)))
-    await until(CARDS_MS, async () =>
-      this.#cards(asked).every(({ buttons, text }) => {
-        return buttons === 0 && !text.includes('⏳ Open for')
-      }),
-    )
+    await this.#untilCardsAreSettled(asked)
+    await this.#touch(asked)
+  }
+
+  #untilCardsAreSettled(asked: ReadonlyMap<string, Line>): Promise<boolean> {
+    return until(CARDS_MS, async () => this.#cards(asked).every(isSettled))
+  }
+
+  /** Somebody presses what still looks open. It can not count any more, and the card is found. */
+  async #touch(asked: ReadonlyMap<string, Line>): Promise<void> {
+    const open = this.#cards(asked).filter((card) => !isSettled(card))
+    for (const { request, message, label } of open) {
+      const line = asked.get(request)
+      this.#touched.add(`${line?.chat} ${message}`)
+      const [user] = line?.reviewers ?? []
+      if (!line || !user) continue
+      const place = { user, chat: line.chat }
+      const { tg } = this.#place
+      if (label === undefined) tg.reply({ ...place, replyTo: message, text: 'yes' })
+      else tg.pressButton({ ...place, messageId: message, label })
+    }
+    if (open.length > 0) await this.#untilCardsAreSettled(asked)
   }
 
   async read(asked: ReadonlyMap<string, Line>, readers: readonly SessionReader[]): Promise<Final> {
@@ -44,8 +63,15 @@ export class Ending {
     for (const [request, line] of asked) {
       const view = await this.#get<RequestView>(`/hitl/poll?request_id=${request}`, line)
       if (!view?.request_id) continue
-      const { expires_at: expiresAt } = view
-      requests.push({ request, content: contentOf(view), expiresAt, seen: seenOf(view) })
+      const { expires_at: expiresAt, delivery } = view
+      const isDelivered = delivery.some(({ status }) => status === 'delivered')
+      requests.push({
+        request,
+        content: contentOf(view),
+        expiresAt,
+        seen: seenOf(view),
+        isDelivered,
+      })
     }
     const lines = [...new Map([...asked.values()].map((line) => [line.session, line])).values()]
     const logs = await Promise.all(
@@ -83,14 +109,19 @@ export class Ending {
     return answer?.status === 200 ? (answer.body as Body) : undefined
   }
 
-  #cards(asked: ReadonlyMap<string, Line>): Final['cards'][number][] {
+  #cards(asked: ReadonlyMap<string, Line>): ShownCard[] {
     const chats = new Set([...asked.values()].map(({ chat }) => chat))
     return [...chats].flatMap((chat) =>
-      this.#place.tg.messages(chat).flatMap(({ fromBot, text = '', reply_markup }) => {
-        const [request] = /[0-9a-f]{8}-[0-9a-f-]{27}/.exec(text) ?? []
-        if (!fromBot || request === undefined || text.startsWith('Recorded.')) return []
-        return [{ request, text, buttons: reply_markup?.inline_keyboard.length ?? 0 }]
-      }),
+      this.#place.tg
+        .messages(chat)
+        .flatMap(({ fromBot, message_id: message, text = '', reply_markup }) => {
+          const [request] = /[0-9a-f]{8}-[0-9a-f-]{27}/.exec(text) ?? []
+          if (!fromBot || request === undefined || text.startsWith('Recorded.')) return []
+          const buttons = reply_markup?.inline_keyboard.flat() ?? []
+          const isTouched = this.#touched.has(`${chat} ${message}`)
+          const [label] = buttons.map((button) => button.text)
+          return [{ request, text, buttons: buttons.length, isTouched, message, label }]
+        }),
     )
   }
 
@@ -124,6 +155,14 @@ export class Ending {
     return left
   }
 }
+
+type ShownCard = Final['cards'][number] & {
+  readonly message: number
+  readonly label: string | undefined
+}
+
+const isSettled = ({ buttons, text }: ShownCard): boolean =>
+  buttons === 0 && !text.includes('⏳ Open for')
 
 async function connectionsOf(url: string): Promise<number> {
   const text = await fetch(`${url}/metrics`)

@@ -69,6 +69,8 @@ export interface Final {
     readonly content: string
     readonly expiresAt: string
     readonly seen: Seen
+    /** Whether the server knows that a card of it was sent. */
+    readonly isDelivered: boolean
     /** Absent where the server makes none. */
     readonly receipt?: { readonly authentic: boolean; readonly outcome: string } | undefined
   }[]
@@ -80,6 +82,11 @@ export interface Final {
     readonly request: string
     readonly text: string
     readonly buttons: number
+    /**
+     * Whether it showed the outcome only after somebody had pressed it: the answer to its sending
+     * was lost, so that nobody could know of it.
+     */
+    readonly isTouched: boolean
   }[]
   /** Which secret was found where. */
   readonly leaks: readonly string[]

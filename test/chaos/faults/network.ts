@@ -49,7 +49,7 @@ const restart: Fault = {
 
 const endListeners: Fault = {
   name: 'LISTEN ended',
-  every: [4, 8],
+  every: [5, 10],
   fits: ({ place }) => place.postgres !== undefined,
   async inject({ place: { postgres } }) {
     let ended = 0
@@ -65,8 +65,8 @@ export const networkFaults = [
   cutReaders,
   restart,
   endListeners,
-  weather('slow', [15, 25], [2_000, 5_000]),
-  weather('reset', [10, 20], [100, 2_000]),
-  weather('half-open', [25, 40], [1_000, 5_000]),
-  weather('blackhole', [35, 60], [2_000, 15_000]),
+  weather('slow', [25, 45], [2_000, 5_000]),
+  weather('reset', [20, 40], [100, 2_000]),
+  weather('half-open', [40, 70], [1_000, 5_000]),
+  weather('blackhole', [60, 100], [2_000, 15_000]),
 ]

@@ -6,7 +6,7 @@ const METHODS = ['sendMessage', 'editMessageText', 'answerCallbackQuery', 'getUp
 
 const calls = (name: string, options: (random: Random) => FaultOptions): Fault => ({
   name: `Telegram ${name}`,
-  every: [3, 8],
+  every: [6, 14],
   fits: () => true,
   async inject({ place: { tg } }, random) {
     const method = random.pick(METHODS)
