@@ -18,7 +18,7 @@ export default defineConfig({
       ...project('integration', { testTimeout: 15_000 }),
       ...project('e2e', { testTimeout: 30_000 }),
       ...project('hardening', { testTimeout: 15_000 }),
-      ...project('chaos', { testTimeout: 180_000 }),
+      ...project('chaos', { testTimeout: 300_000 }),
     ],
   },
 })

@@ -4,15 +4,24 @@ import type { Fault } from './fault.ts'
 /** Seconds that a drain may take, beyond the grace. */
 const GRACE_MS = 20_000
 
-/** kill -9, also of a process that is just starting. */
+/** A process that is not ready after this long is killed all the same. */
+const READY_MS = 15_000
+
+/** kill -9: often at once, also of a process that is just starting, else of one that had its chance. */
 const kill: Fault = {
   name: 'kill -9',
   every: [2, 5],
   fits: () => true,
   async inject({ place }, random) {
     const server = random.pick(place.servers)
+    const workedMs = random.whole(0, 2_000)
+    if (random.chance(0.7)) {
+      await server.untilReady(READY_MS).catch(() => undefined)
+      await setTimeout(workedMs)
+    }
+    const when = server.isReady ? 'while it served' : 'while it started'
     server.kill()
-    return `process ${server.number}`
+    return `process ${server.number} ${when}`
   },
 }
 
