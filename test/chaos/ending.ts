@@ -34,12 +34,13 @@ export class Ending {
     })
     const tops = await Promise.all(readers.map(async ({ line }) => (await this.#log(line)).length))
     await until(READ_MS, async () => readers.every(({ seq }, i) => seq >= (tops[i] ?? 0)))
-    await this.#untilCardsAreSettled(asked)
+    // Every request on one card at least: more cards than one may be such that nobody knows of.
+    await until(CARDS_MS, async () => {
+      const cards = this.#cards(asked)
+      const settled = new Set(cards.filter(isSettled).map(({ request }) => request))
+      return cards.every(({ request }) => settled.has(request))
+    })
     await this.#touch(asked)
-  }
-
-  #untilCardsAreSettled(asked: ReadonlyMap<string, Line>): Promise<boolean> {
-    return until(CARDS_MS, async () => this.#cards(asked).every(isSettled))
   }
 
   /** Somebody presses what still looks open. It can not count any more, and the card is found. */
@@ -55,7 +56,7 @@ export class Ending {
       if (label === undefined) tg.reply({ ...place, replyTo: message, text: 'yes' })
       else tg.pressButton({ ...place, messageId: message, label })
     }
-    if (open.length > 0) await this.#untilCardsAreSettled(asked)
+    await until(CARDS_MS, async () => this.#cards(asked).every(isSettled))
   }
 
   async read(asked: ReadonlyMap<string, Line>, readers: readonly SessionReader[]): Promise<Final> {
