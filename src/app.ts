@@ -67,11 +67,17 @@ async function prepare(database: Database, config: Config, around: Around) {
   }
 }
 
+/**
+ * Connections that the kernel holds until we take them (less where net.core.somaxconn says so). Of
+ * those who come back together, whoever finds it full tries again after 1, 3, 7, 15 and 31 s.
+ */
+const BACKLOG = 4_096
+
 async function startOn(parts: Parts, database: Database, config: Config): Promise<App> {
   const { http, hub, bus, expiry, channels, deliveries, retention, callbacks } = parts
   const stop = once(() => stopAll(parts, database, config.shutdownGraceSeconds * 1000))
   try {
-    await http.listen({ host: config.host, port: config.port })
+    await http.listen({ host: config.host, port: config.port, backlog: BACKLOG })
     hub.start()
     expiry.start()
     await Promise.all([bus?.start(), ...channels.map((channel) => channel.start())])

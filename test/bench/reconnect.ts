@@ -7,6 +7,8 @@ import { type Running, run } from './processes.ts'
 /** Agents that are connected when their process is stopped. */
 const AGENTS = Number(process.env['BENCH_AGENTS'] ?? 5_000)
 const GRACE_SECONDS = process.env['SHUTDOWN_GRACE'] ?? '10'
+/** SIGKILL: nobody is told, and all come back at once. */
+const SIGNAL = process.env['BENCH_SIGNAL'] === 'SIGKILL' ? 'SIGKILL' : 'SIGTERM'
 const JWT_SECRET = 'only-for-a-benchmark-and-long-enough-to-sign'
 
 /**
@@ -42,7 +44,7 @@ try {
   const settling = settleUntil(gate, agents, isOver)
   target = b.url
   const stopped = performance.now()
-  a.process.signal('SIGTERM')
+  a.process.signal(SIGNAL)
   const gone = a.process.exited().then(() => performance.now())
   await until(60_000, 'all are back', () => agents.every((agent) => backAt(agent, stopped)))
   const back = agents.map((agent) => (backAt(agent, stopped) ?? 0) - stopped)
@@ -52,12 +54,12 @@ try {
   await each(agents, 8, ({ sessionId }) => settleIn(gate, sessionId))
   const { events, lost, doubled, reordered, gaps } = await check(agents, database)
 
-  console.log(`all back within     ${seconds(Math.max(...back))} of SIGTERM`)
+  console.log(`all back within     ${seconds(Math.max(...back))} of ${SIGNAL}`)
   console.log(
     `an agent is away    p50 ${seconds(quantile(away, 0.5))}, p99 ${seconds(quantile(away, 0.99))}`,
   )
   console.log(`most back in 1 s    ${busiestSecond(back)}`)
-  console.log(`the process exited  ${seconds((await gone) - stopped)} after SIGTERM`)
+  console.log(`the process exited  ${seconds((await gone) - stopped)} after ${SIGNAL}`)
   console.log(`settled meanwhile   ${settled} requests`)
   console.log(
     `of ${events} events  lost ${lost}, doubled ${doubled}, reordered ${reordered}, gaps ${gaps}`,
