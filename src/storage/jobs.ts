@@ -1,4 +1,4 @@
-import { PgBoss } from 'pg-boss'
+import type { PgBoss } from 'pg-boss'
 import type { Job, Jobs, Log } from '../core/ports.ts'
 import type { Database } from './database.ts'
 
@@ -11,8 +11,8 @@ const KEEP_DONE_SECONDS = 60
 /**
  * pg-boss as the queue of one kind of work, over the one pool that there is.
  *
- * It is started when it is first needed, and makes and migrates its schema itself: who has no such
- * work pays nothing for it. Its workers (`work`) are not used. They poll, each for itself; with one
+ * It is loaded (25 MB) and started when it is first needed, and makes and migrates its schema itself:
+ * who has no such work pays nothing for it. Its workers (`work`) are not used. They poll, each for itself; with one
  * job at a time they ignore `burstWhenBatchFull`, and with more a slow job holds up its batch. Retries
  * are not its own either: when to try again depends on what the other side answered.
  */
@@ -67,6 +67,7 @@ export class PgJobs implements Jobs {
   }
 
   async #start(): Promise<PgBoss> {
+    const { PgBoss } = await import('pg-boss')
     const { executeSql } = this.#database
     const boss = new PgBoss({
       db: { executeSql: async (text, values) => executeSql(text, values) },

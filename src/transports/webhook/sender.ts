@@ -1,5 +1,5 @@
 import type { LookupFunction } from 'node:net'
-import { buildConnector, Client, type Dispatcher } from 'undici'
+import type { buildConnector, Client, Dispatcher } from 'undici'
 import type { CallbackAnswer, CallbackSender, OwedCallback } from '../../core/callback.ts'
 import type { Event } from '../../core/event.ts'
 import type { HitlRequest } from '../../core/request.ts'
@@ -29,38 +29,18 @@ export interface SenderOptions {
  */
 export class HttpSender implements CallbackSender {
   readonly #options: SenderOptions
-  readonly #connect: buildConnector.connector
+  #opening: Promise<(origin: string) => Client> | undefined
 
   constructor(options: SenderOptions) {
-    const { policy, lookup, timeoutMs = TIMEOUT_MS } = options
     this.#options = options
-    const connect = buildConnector({
-      lookup: vettedLookup(policy, lookup),
-      timeout: timeoutMs,
-      allowH2: false,
-    })
-    this.#connect = (to, callback) => {
-      try {
-        requireAllowed(to.hostname, policy)
-      } catch (error) {
-        callback(error as Error, null)
-        return
-      }
-      connect(to, callback)
-    }
   }
 
   async send(owed: OwedCallback, signal: AbortSignal): Promise<CallbackAnswer> {
     const { timeoutMs = TIMEOUT_MS } = this.#options
     const start = performance.now()
     const url = new URL(owed.url)
-    const client = new Client(url.origin, {
-      connect: this.#connect,
-      allowH2: false,
-      maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
-    })
+    this.#opening ??= opener(this.#options)
+    const client = (await this.#opening)(url.origin)
     const over = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
     const durationMs = () => Math.round(performance.now() - start)
     try {
@@ -96,6 +76,37 @@ export class HttpSender implements CallbackSender {
     await discard(answer, signal)
     return answer
   }
+}
+
+/** Loads undici (29 MB) when there is something to send. */
+async function opener({
+  policy,
+  lookup,
+  timeoutMs = TIMEOUT_MS,
+}: SenderOptions): Promise<(origin: string) => Client> {
+  const undici = await import('undici')
+  const connect = undici.buildConnector({
+    lookup: vettedLookup(policy, lookup),
+    timeout: timeoutMs,
+    allowH2: false,
+  })
+  const connectAllowed: buildConnector.connector = (to, callback) => {
+    try {
+      requireAllowed(to.hostname, policy)
+    } catch (error) {
+      callback(error as Error, null)
+      return
+    }
+    connect(to, callback)
+  }
+  return (origin) =>
+    new undici.Client(origin, {
+      connect: connectAllowed,
+      allowH2: false,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+    })
 }
 
 /** A receiver whose body never ends has answered all the same. */
