@@ -41,6 +41,11 @@ export class PgLeadership implements Leadership {
   }
 }
 
+interface Taken {
+  readonly backend: number
+  readonly askedAt: number
+}
+
 class PgCandidacy implements Candidacy {
   readonly #name: string
   readonly #lead: Lead
@@ -105,8 +110,9 @@ class PgCandidacy implements Candidacy {
       await client.query(`SET idle_session_timeout = ${IDLE_MS}`)
       while (!ended.aborted) {
         const askedAt = this.#parts.clock.now()
-        if (await this.#take(client)) {
-          await this.#hold(client, gone, askedAt)
+        const backend = await this.#take(client)
+        if (backend !== undefined) {
+          await this.#hold(client, gone, { backend, askedAt })
           return true
         }
         this.#standing = 'following'
@@ -120,18 +126,20 @@ class PgCandidacy implements Candidacy {
     }
   }
 
-  async #take(client: pg.Client): Promise<boolean> {
-    const { rows } = await client.query<{ taken: boolean }>(
-      'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS taken',
+  /** The server's process that has the lock now; undefined when somebody else has it. */
+  async #take(client: pg.Client): Promise<number | undefined> {
+    const { rows } = await client.query<{ taken: boolean; backend: number }>(
+      'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS taken, pg_backend_pid() AS backend',
       [`leader ${this.#name}`],
     )
-    return rows[0]?.taken === true
+    const [row] = rows
+    return row?.taken ? row.backend : undefined
   }
 
-  async #hold(client: pg.Client, gone: AbortController, askedAt: number): Promise<void> {
+  async #hold(client: pg.Client, gone: AbortController, taken: Taken): Promise<void> {
     const { logger } = this.#parts
     const done = new AbortController()
-    const pinging = this.#ping(client, gone, done.signal, askedAt)
+    const pinging = this.#ping(client, gone, done.signal, taken)
     const ended = AbortSignal.any([gone.signal, this.#stopping.signal])
     this.#standing = 'leading'
     this.#tried.resolve()
@@ -154,7 +162,7 @@ class PgCandidacy implements Candidacy {
     client: pg.Client,
     gone: AbortController,
     done: AbortSignal,
-    askedAt: number,
+    { backend, askedAt }: Taken,
   ): Promise<void> {
     const { clock } = this.#parts
     const ended = AbortSignal.any([gone.signal, done])
@@ -166,7 +174,7 @@ class PgCandidacy implements Candidacy {
       const sentAt = clock.now()
       try {
         if (isSilent()) throw new Error('nothing was heard on the connection of the lock')
-        await client.query('SELECT 1')
+        await requireBackend(client, backend)
         confirmedAt = sentAt
         if (isSilent()) throw new Error('the connection of the lock was silent for too long')
       } catch (error) {
@@ -183,6 +191,13 @@ class PgCandidacy implements Candidacy {
     late.abort()
     client.connection.stream.destroy()
   }
+}
+
+/** A pooler that shares its connections leaves the lock with a session that is not ours. */
+async function requireBackend(client: pg.Client, backend: number): Promise<void> {
+  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
+  if (rows[0]?.pid === backend) return
+  throw new Error('the lock needs a connection of its own: set LISTEN_DATABASE_URL to a direct one')
 }
 
 /** On the embedded database there is nobody else. */
