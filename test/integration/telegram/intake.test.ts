@@ -136,6 +136,25 @@ describe.concurrent('polling', () => {
   })
 })
 
+describe.concurrent('when Telegram asks to wait with answers to presses', () => {
+  test('it gets none meanwhile, and the presses count', async ({ expect }) => {
+    await using scene = await Scene.open()
+    const ann = scene.person()
+    const line = await scene.line(ann.id)
+    const asked = [
+      await scene.ask(line, { options: OPTIONS }),
+      await scene.ask(line, { options: OPTIONS }),
+    ]
+    scene.tg.failNext('answerCallbackQuery', { mode: 'too-many-requests', retryAfter: 30 })
+    for (const one of asked) {
+      await scene.press(ann, one, '⏸️ Hold').confirmed
+      expect((await scene.closed(one)).text).toMatch(/^❌ Rejected/)
+    }
+    expect(scene.tg.calls('answerCallbackQuery')).toHaveLength(1)
+    expect(scene.tg.violations).toEqual([])
+  })
+})
+
 describe.concurrent('the server starts without Telegram', () => {
   test.for([
     ['refuses', (tg: FakeTelegram) => `${tg.botId}:wrong`],

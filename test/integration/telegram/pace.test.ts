@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { describe, type TestContext, test } from 'vitest'
 import { startTestApp } from '../../support/app.ts'
 import { botOf, isCardOf, type Line, labelsOf, Scene } from './scene.ts'
@@ -51,6 +52,26 @@ describe.concurrent('inside the limits of Telegram', () => {
     const lines = await Promise.all(many(120, (i) => scene.line(scene.person(`P${i}`).id)))
     await Promise.all(lines.map((line) => scene.ask(line, { options: OPTIONS })))
     expectNoRefusal(scene, expect)
+  })
+
+  test('what one server is told to wait with, the other one leaves', SLOW, async ({ expect }) => {
+    await using scene = await Scene.open(STRICT)
+    const env = { ...botOf(scene.tg), DATABASE_URL: scene.store.url ?? '' }
+    await using second = await startTestApp(env, { isPaced: true })
+    const ann = scene.person()
+    const line = await scene.line(ann.id)
+    scene.tg.failNext('sendMessage', { mode: 'too-many-requests', retryAfter: 3 })
+    const first = await scene.submit(line, { options: OPTIONS })
+    // The others know once it is written down.
+    const held = () =>
+      sql`SELECT FROM rates WHERE at > clock_timestamp() + make_interval(secs => 5)`.execute(
+        scene.store.database.db,
+      )
+    await expect.poll(async () => (await held()).rows.length).toBe(1)
+    const { session_id, client_id } = line
+    const other = await second.ask({ session_id, client_id, options: OPTIONS })
+    for (const { request_id } of [first, other]) await scene.card(ann.id, request_id)
+    expect(scene.tg.violations).toEqual([])
   })
 
   test('a burst to one chat comes whole, and so do its outcomes', SLOW, async ({ expect }) => {
