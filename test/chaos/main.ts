@@ -65,6 +65,8 @@ if (values.database === 'pglite' && processes > 1) {
   console.error('Only one process can use an embedded database.')
   process.exit(2)
 }
+// Leaving by the front door takes the servers along.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
 const begun = Date.now()
 const tell = (line: string) => console.log(`${Math.round((Date.now() - begun) / 1000)} s  ${line}`)
 tell(`seed ${values.seed}, ${values.minutes} min, ${processes} × ${values.database}`)

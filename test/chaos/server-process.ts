@@ -39,6 +39,7 @@ export class ServerProcess implements AsyncDisposable {
     this.logPath = logPath
     this.#env = env
     this.#running = this.#run()
+    process.on('exit', this.#orphaned)
   }
 
   get url(): string {
@@ -92,6 +93,12 @@ export class ServerProcess implements AsyncDisposable {
     this.#isWanted = false
     this.kill()
     await this.#running
+    process.off('exit', this.#orphaned)
+  }
+
+  /** Whoever started it is gone, in whatever way. */
+  readonly #orphaned = () => {
+    this.kill()
   }
 
   async #run(): Promise<void> {
