@@ -2,6 +2,7 @@ import { startApp } from './app.ts'
 import { ConfigError, readConfig } from './config.ts'
 import { createLogger } from './log.ts'
 import { DataInUseError } from './storage/data-lock.ts'
+import { isUnavailable } from './storage/unavailable.ts'
 import { VERSION } from './version.ts'
 
 /** The process: read the configuration, start, wait for a signal, stop. Exits 2 for what its user must mend. */
@@ -36,18 +37,19 @@ function fail(error: unknown): never {
 
 /** What to do about what the machine around us refused; undefined for what is a fault of ours. */
 function adviceFor(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error)) return undefined
+  if (!(error instanceof Error)) return undefined
+  const code = 'code' in error ? String(error.code) : ''
   const syscall = 'syscall' in error ? error.syscall : undefined
-  if (error.code === 'EADDRINUSE') {
+  if (code === 'EADDRINUSE') {
     return `${error.message}\nStop what listens there, or set another SERVER_PORT (0 takes a free one).`
   }
-  if (syscall === 'listen' || error.code === 'EADDRNOTAVAIL') {
+  if (syscall === 'listen' || code === 'EADDRNOTAVAIL') {
     return `${error.message}\nHOST and SERVER_PORT must be an address of this machine and a port you may use.`
   }
   if (syscall === 'getaddrinfo') {
     return `${error.message}\nNo such name: see the host in DATABASE_URL, and HOST.`
   }
-  if (syscall === 'connect' || /^(28|3D|08|57P)/.test(String(error.code))) {
+  if (syscall === 'connect' || /^(28|3D)/.test(code) || isUnavailable(error)) {
     return `The database can not be used: ${error.message}\nSee DATABASE_URL, or leave it out for the embedded database.`
   }
   return undefined

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -90,6 +92,18 @@ describe('npm start', () => {
     } finally {
       rmSync(directory, { recursive: true, force: true })
     }
+  })
+
+  test('a database that hangs up is named in two lines, with what to look at', async () => {
+    const hangsUp = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1')
+    await once(hangsUp, 'listening')
+    const { port } = hangsUp.address() as AddressInfo
+    await using server = npmStart({ DATABASE_URL: `postgres://a:b@127.0.0.1:${port}/c` })
+    const { code, stderr } = await server.exit()
+    hangsUp.close()
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^The database can not be used: .+\nSee DATABASE_URL, or leave it out/m)
+    expect(stderr).not.toMatch(/^ +at /m)
   })
 
   test('a bot token that Telegram refuses leaves the server up and says what to do', async () => {

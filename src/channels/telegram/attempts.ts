@@ -35,7 +35,10 @@ export class Attempts {
       return true
     } catch (error) {
       if (isPassing(error)) {
-        this.#logger.warn({ update_id, err: error }, 'an update waits for the database')
+        this.#logger.warn(
+          { update_id, err: error },
+          'an update waits: it can not be handled right now',
+        )
         return false
       }
       return this.#failed(update, error)
