@@ -16,26 +16,30 @@ const LOOK_MS = 250
 /** What is there in the end, read from outside, when everything has had the time it may take. */
 export class Ending {
   readonly #place: Place
+  readonly #tell: (line: string) => void
   readonly #random = new Random(0)
   /** Cards that somebody pressed in the end. */
   readonly #touched = new Set<string>()
 
-  constructor(place: Place) {
+  constructor(place: Place, tell: (line: string) => void) {
     this.#place = place
+    this.#tell = tell
   }
 
   /** Waits for what must come to rest, and no longer than it may take. */
   async rest(asked: ReadonlyMap<string, Line>, readers: readonly SessionReader[]): Promise<void> {
     await Promise.all(this.#place.servers.map((server) => server.untilReady(60_000)))
     const lines = new Set(asked.values())
-    await until(SETTLE_MS, async () => {
+    await this.#until('every request is settled', SETTLE_MS, async () => {
       const open = await Promise.all([...lines].map((line) => this.#pending(line)))
       return open.every((count) => count === 0)
     })
     const tops = await Promise.all(readers.map(async ({ line }) => (await this.#log(line)).length))
-    await until(READ_MS, async () => readers.every(({ seq }, i) => seq >= (tops[i] ?? 0)))
+    await this.#until('every reader has everything', READ_MS, async () =>
+      readers.every(({ seq }, i) => seq >= (tops[i] ?? 0)),
+    )
     // Every request on one card at least: more cards than one may be such that nobody knows of.
-    await until(CARDS_MS, async () => {
+    await this.#until('every request has a settled card', CARDS_MS, async () => {
       const cards = this.#cards(asked)
       const settled = new Set(cards.filter(isSettled).map(({ request }) => request))
       return cards.every(({ request }) => settled.has(request))
@@ -56,7 +60,9 @@ export class Ending {
       if (label === undefined) tg.reply({ ...place, replyTo: message, text: 'yes' })
       else tg.pressButton({ ...place, messageId: message, label })
     }
-    await until(CARDS_MS, async () => this.#cards(asked).every(isSettled))
+    await this.#until('every card is settled', CARDS_MS, async () =>
+      this.#cards(asked).every(isSettled),
+    )
   }
 
   async read(asked: ReadonlyMap<string, Line>, readers: readonly SessionReader[]): Promise<Final> {
@@ -126,6 +132,18 @@ export class Ending {
     )
   }
 
+  /** True when it came to be so within the time. */
+  async #until(what: string, withinMs: number, isSo: () => Promise<boolean>): Promise<boolean> {
+    this.#tell(`waiting until ${what}`)
+    const end = Date.now() + withinMs
+    while (Date.now() < end) {
+      if (await isSo().catch(() => false)) return true
+      await setTimeout(LOOK_MS)
+    }
+    this.#tell(`not so after ${withinMs / 1_000} s: ${what}`)
+    return false
+  }
+
   #leaks(): string[] {
     const secrets = {
       'the bot token': this.#place.tg.token,
@@ -147,7 +165,7 @@ export class Ending {
     for (const { number, url, crashes } of this.#place.servers) {
       left.push(...crashes.map((crash) => `process ${number} ${crash}`))
       let open = -1
-      const isEmpty = await until(40_000, async () => {
+      const isEmpty = await this.#until('nobody is connected', 40_000, async () => {
         open = await connectionsOf(url)
         return open === 0
       })
@@ -172,13 +190,4 @@ async function connectionsOf(url: string): Promise<number> {
   if (text === undefined) return -1
   const lines = text.split('\n').filter((line) => line.startsWith('loopgate_stream_connections'))
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
-}
-
-async function until(withinMs: number, isSo: () => Promise<boolean>): Promise<boolean> {
-  const end = Date.now() + withinMs
-  while (Date.now() < end) {
-    if (await isSo().catch(() => false)) return true
-    await setTimeout(LOOK_MS)
-  }
-  return false
 }

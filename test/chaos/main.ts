@@ -50,7 +50,7 @@ const values = new Command()
       'webhook',
     ]),
   )
-  .option('--lines <n>', 'sessions, each with an agent that asks and two that read', whole, 16)
+  .option('--lines <n>', 'sessions, each with an agent that asks and two that read', whole, 30)
   .option('--only <part...>', 'only faults whose name has this', [])
   .option(
     '--keep <directory>',

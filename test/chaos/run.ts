@@ -39,7 +39,8 @@ export interface ChaosReport {
 }
 
 const READERS_PER_LINE = 2
-const PAUSE_MS = 1_500
+/** What Telegram lets through: a card, its edit and a word to the person for each request. */
+const PAUSE_MS = { group: 12_000, person: 4_000 }
 const TELL_MS = 5_000
 
 /** One run: load and faults for a while, then quiet, then the judgement. */
@@ -67,7 +68,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const over = new AbortController()
   const gone = new AbortController()
   const reading = readers.map((reader) => reader.run(gone.signal))
-  const asking = askers.map((asker) => asker.run(PAUSE_MS, over.signal))
+  const asking = askers.map((asker, i) =>
+    asker.run(lines[i]?.isGroup ? PAUSE_MS.group : PAUSE_MS.person, over.signal),
+  )
   const counts = () =>
     `${asked.size} asked, ${reviewing.counted} answers counted, ${sum(readers.map(({ heard }) => heard))} events`
   const ticker = setInterval(() => tell(counts()), TELL_MS)
@@ -89,7 +92,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   tell(`the faults are over: ${counts()}`)
   await Promise.all(asking)
   await reviewing.settled()
-  const ending = new Ending(place)
+  const ending = new Ending(place, tell)
   await ending.rest(asked, readers)
   gone.abort()
   await Promise.all(reading)

@@ -8,7 +8,7 @@ import { type ChaosReport, runChaos } from './run.ts'
 export function runShort(database: DatabaseName): Promise<ChaosReport> {
   const processes = database === 'postgres' ? 2 : 1
   return runChaos({
-    ...{ database, processes, seed: 1, seconds: 25, lines: 6 },
+    ...{ database, processes, seed: 1, seconds: 25, lines: 12 },
     // What takes longer than this run is left to the long ones.
     only: ['kill', 'SIGTERM', 'reader', 'restart', 'LISTEN', 'slow', 'reset', 'Telegram'],
     telegram: processes > 1 ? 'webhook' : 'polling',
