@@ -1,19 +1,15 @@
 import type { FastifyInstance } from 'fastify'
 import type * as z from 'zod'
-import type { Hub } from '../core/hub.ts'
 import type {
   AddressStore,
-  Authenticator,
   CardStore,
-  Clock,
   ContactStore,
   Courier,
   InvitationStore,
-  Leadership,
-  Log,
-  Metrics,
   RateStore,
-} from '../core/ports.ts'
+} from '../core/card.ts'
+import type { Hub } from '../core/hub.ts'
+import type { Authenticator, Clock, Leadership, Log, Metrics } from '../core/ports.ts'
 import type { Person } from '../core/principal.ts'
 
 export interface ChannelContext {

@@ -1,17 +1,15 @@
-import { isPassing } from './errors.ts'
-import { type Event, isTerminal } from './event.ts'
-import type { Hub } from './hub.ts'
 import {
   type Card,
-  type Clock,
   type Courier,
   DeliveryError,
   type DeliveryStore,
-  type Log,
-  type Metrics,
   NotYet,
   type Owed,
-} from './ports.ts'
+} from './card.ts'
+import { isPassing } from './errors.ts'
+import { type Event, isTerminal } from './event.ts'
+import type { Hub } from './hub.ts'
+import type { Clock, Log, Metrics } from './ports.ts'
 
 /**
  * Longer than a courier may take, so that nobody else sends the card that is being sent; and with a

@@ -1,10 +1,9 @@
+import type { AddressStore, Courier } from './card.ts'
 import { LoopgateError } from './errors.ts'
 import type { Event, Since } from './event.ts'
 import type {
-  AddressStore,
   Bus,
   Clock,
-  Courier,
   EventLog,
   Log,
   Metrics,

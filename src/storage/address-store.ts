@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
+import type { AddressStore, DeliveryStore } from '../core/card.ts'
 import type { Event } from '../core/event.ts'
-import type { AddressStore, DeliveryStore } from '../core/ports.ts'
 import type { Reviewers } from '../core/request.ts'
 import { REQUEST_COLUMNS, toRequest } from './rows.ts'
 import type { Tables } from './schema.ts'

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import type { Away, ContactStore } from '../core/ports.ts'
+import type { Away, ContactStore } from '../core/card.ts'
 import type { Tables } from './schema.ts'
 
 export class PgContactStore implements ContactStore {

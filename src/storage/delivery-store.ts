@@ -1,5 +1,4 @@
 import { type Kysely, sql } from 'kysely'
-import type { Event, EventType } from '../core/event.ts'
 import type {
   Card,
   CardStore,
@@ -8,8 +7,9 @@ import type {
   Owed,
   OwedAsk,
   OwedRearm,
-  Session,
-} from '../core/ports.ts'
+} from '../core/card.ts'
+import type { Event, EventType } from '../core/event.ts'
+import type { Session } from '../core/ports.ts'
 import type { Delivery, HitlRequest } from '../core/request.ts'
 import {
   isUuid,

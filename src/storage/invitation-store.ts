@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { InvitationStore, Session } from '../core/ports.ts'
+import type { InvitationStore } from '../core/card.ts'
+import type { Session } from '../core/ports.ts'
 import type { Audience } from '../core/request.ts'
 import { SESSION_COLUMNS, toSession } from './rows.ts'
 import type { Tables } from './schema.ts'

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import type { Rate, RateStore } from '../core/ports.ts'
+import type { Rate, RateStore } from '../core/card.ts'
 import type { Tables } from './schema.ts'
 
 /** The generic cell rate algorithm in a row for each key, by the clock of the database. */

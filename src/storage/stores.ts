@@ -6,13 +6,10 @@ import type {
   CardStore,
   ContactStore,
   DeliveryStore,
-  EventLog,
-  EventPruning,
   InvitationStore,
   RateStore,
-  RequestStore,
-  SessionStore,
-} from '../core/ports.ts'
+} from '../core/card.ts'
+import type { EventLog, EventPruning, RequestStore, SessionStore } from '../core/ports.ts'
 import { PgAddressStore } from './address-store.ts'
 import { PgCallbackStore } from './callback-store.ts'
 import { PgContactStore } from './contact-store.ts'

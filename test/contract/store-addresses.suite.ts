@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Card } from '../../src/core/ports.ts'
+import type { Card } from '../../src/core/card.ts'
 import { approval, TENANT } from '../support/builders.ts'
 import { QUEUED, type Started, type StoreKind, start, times } from './store-harness.ts'
 

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
-import type { Owed } from '../../src/core/ports.ts'
+import type { Owed } from '../../src/core/card.ts'
 import type { HitlRequest } from '../../src/core/request.ts'
 import { approval } from '../support/builders.ts'
 import { QUEUED, type Started, type StoreKind, start, times } from './store-harness.ts'

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
-import type { Card, Owed, OwedAsk } from '../../src/core/ports.ts'
+import type { Card, Owed, OwedAsk } from '../../src/core/card.ts'
 import type { HitlRequest } from '../../src/core/request.ts'
 import type { Tables } from '../../src/storage/schema.ts'
 import { approval, overdue, TENANT } from '../support/builders.ts'

@@ -1,18 +1,15 @@
 import { sql } from 'kysely'
 import { expect, vi } from 'vitest'
+import type { Card, Courier, OwedAsk, OwedSettle } from '../../src/core/card.ts'
 import { Deliveries } from '../../src/core/delivery.ts'
 import type { Event } from '../../src/core/event.ts'
 import { Expiry } from '../../src/core/expiry.ts'
 import { Hub } from '../../src/core/hub.ts'
 import type {
-  Card,
-  Courier,
   EventLog,
   Log,
   Metrics,
   NewSession,
-  OwedAsk,
-  OwedSettle,
   Position,
   Submission,
 } from '../../src/core/ports.ts'

@@ -1,6 +1,6 @@
 import { type Bot, GrammyError } from 'grammy'
+import type { AddressStore } from '../../core/card.ts'
 import type { Hub } from '../../core/hub.ts'
-import type { AddressStore } from '../../core/ports.ts'
 import { toDeliveryError } from './bot-api.ts'
 
 const CHANNEL = 'telegram'

@@ -1,5 +1,5 @@
 import { Api, GrammyError, HttpError } from 'grammy'
-import { DeliveryError } from '../../core/ports.ts'
+import { DeliveryError } from '../../core/card.ts'
 
 /** A call that takes longer is stuck. A card takes two, within its lease (core/delivery.ts). */
 const CALL_SECONDS = 10

@@ -1,5 +1,5 @@
 import type { InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity } from 'grammy/types'
-import type { Away } from '../../core/ports.ts'
+import type { Away } from '../../core/card.ts'
 import type { HitlRequest, JsonObject, Question, State } from '../../core/request.ts'
 import { duration, head, utc, visible, visibleLine } from '../render.ts'
 import type { References } from './references.ts'

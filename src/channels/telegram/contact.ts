@@ -1,5 +1,6 @@
+import type { ContactStore } from '../../core/card.ts'
 import { pause } from '../../core/pause.ts'
-import type { Clock, ContactStore, Log } from '../../core/ports.ts'
+import type { Clock, Log } from '../../core/ports.ts'
 
 /** Telegram keeps a press for so long, and drops it then without a word. */
 const PRESS_LIVES_MS = 150_000

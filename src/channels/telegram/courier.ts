@@ -8,8 +8,8 @@ import {
   type OwedAsk,
   type OwedRearm,
   type OwedSettle,
-  type Session,
-} from '../../core/ports.ts'
+} from '../../core/card.ts'
+import type { Session } from '../../core/ports.ts'
 import type { Audience } from '../../core/request.ts'
 import type { Addresses } from './addresses.ts'
 import { isBadToken, isDoneAnyway, toDeliveryError } from './bot-api.ts'

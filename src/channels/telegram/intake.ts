@@ -6,9 +6,9 @@ import type {
   Update,
   UserFromGetMe,
 } from 'grammy/types'
+import type { Card, CardStore, FoundCard, InvitationStore } from '../../core/card.ts'
 import { isPassing, LoopgateError } from '../../core/errors.ts'
 import type { Hub } from '../../core/hub.ts'
-import type { Card, CardStore, FoundCard, InvitationStore } from '../../core/ports.ts'
 import type { Person } from '../../core/principal.ts'
 import type { Answer, HitlRequest, Question } from '../../core/request.ts'
 import { visibleLine } from '../render.ts'

@@ -1,4 +1,5 @@
-import type { Clock, Rate } from '../../core/ports.ts'
+import type { Rate } from '../../core/card.ts'
+import type { Clock } from '../../core/ports.ts'
 import { isGroup } from './reviewers.ts'
 
 export interface Limits {

@@ -1,6 +1,7 @@
+import type { RateStore } from '../../core/card.ts'
+import { NotYet } from '../../core/card.ts'
 import { pause } from '../../core/pause.ts'
-import type { Clock, RateStore } from '../../core/ports.ts'
-import { NotYet } from '../../core/ports.ts'
+import type { Clock } from '../../core/ports.ts'
 import { retryAfterMs } from './bot-api.ts'
 import type { Pace } from './pace.ts'
 

@@ -1,4 +1,4 @@
-import type { Card, FoundCard } from '../../core/ports.ts'
+import type { Card, FoundCard } from '../../core/card.ts'
 import type { HitlRequest } from '../../core/request.ts'
 
 const MAX_CARDS = 5_000

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
-import { DeliveryError, NotYet } from '../../../src/core/ports.ts'
+import { DeliveryError, NotYet } from '../../../src/core/card.ts'
 import { anAgent, aPerson, approval, aSubmission, overdue, TENANT } from '../../support/builders.ts'
 import { type Core, eventually, FakeCourier, startCore } from '../../support/builders-core.ts'
 
