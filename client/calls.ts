@@ -31,6 +31,7 @@ export function toSubmit({ sessionId, clientId }: Session, question: Question): 
     options: question.options,
     metadata: question.metadata,
     timeout_seconds: question.timeoutSeconds,
+    callback_url: question.callbackUrl,
     ...(!isHeader && { idempotency_key: key }),
   }
   const call = { method: 'POST', path: '/hitl/request', body } as const

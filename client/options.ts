@@ -45,6 +45,8 @@ export interface Question {
   readonly metadata?: Readonly<Record<string, unknown>> | undefined
   readonly type?: WireRequestType | undefined
   readonly timeoutSeconds?: number | undefined
+  /** Where the server posts how it ended, also when this process is gone. It must be public. */
+  readonly callbackUrl?: string | undefined
   /** Names this question: asked again under it, also by another process, it is the same question. */
   readonly idempotencyKey?: string | undefined
   /** The session and the client that were registered last, when they are left out. */

@@ -171,6 +171,26 @@ export function decisionTests(get: () => TestApp): void {
     })
   })
 
+  test('a callbackUrl is where the server posts how it ended', async () => {
+    await using gate = new Loopgate({ url: server.url })
+    await gate.register(newSession())
+    const callbackUrl = 'https://agents.example/hook'
+    const asked = Promise.withResolvers<string>()
+    const decision = gate.request({
+      message: 'Deploy?',
+      callbackUrl,
+      onAsked: ({ request_id }) => asked.resolve(request_id),
+    })
+    const requestId = await asked.promise
+    const { body } = await server.get(`/api/requests/${requestId}/callbacks`)
+    expect(body).toMatchObject({ callbacks: [{ url: callbackUrl, attempts: [] }] })
+    await gate.cancel(requestId)
+    expect(await decision).toMatchObject({ approved: false })
+    await expect(
+      gate.request({ message: 'Deploy?', callbackUrl: 'ftp://x' }),
+    ).rejects.toMatchObject({ code: 'INVALID_INPUT', status: 400 })
+  })
+
   test('many requests share one connection', async () => {
     await using gate = new Loopgate({ url: server.url, transports: ['socketio'] })
     await gate.register(newSession())
