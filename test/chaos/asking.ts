@@ -84,7 +84,8 @@ export class Asker {
     while (Date.now() < until) {
       const { number } = this.#random.pick(this.#place.servers)
       this.attempts += 1
-      const view = await this.#submit(way, this.#place.url(number), body).catch(() => undefined)
+      const submitted = this.#submit(way, this.#place.url(number), body).catch(() => undefined)
+      const view = await Promise.race([submitted, setTimeout(SUBMIT_MS, undefined, { ref: false })])
       if (view) {
         this.#acknowledged(view)
         if (way === 'client') this.#waitByClient(view)

@@ -20,6 +20,8 @@ export async function openSocketIo(url: string, options: Options = {}): Promise<
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   socket.once('connect', resolve)
   socket.once('connect_error', reject)
+  // Lost between the transport and the namespace: the socket itself says nothing.
+  socket.io.once('close', (reason) => reject(new Error(`closed: ${reason}`)))
   try {
     await promise
     return socket

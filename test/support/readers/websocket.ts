@@ -27,6 +27,8 @@ export interface Closed {
   readonly reason: string
 }
 
+const HANDSHAKE_MS = 20_000
+
 /** A WebSocket at /ws, whose frames are kept as they come. */
 export class FrameSocket implements AsyncDisposable {
   readonly socket: WebSocket
@@ -48,7 +50,10 @@ export class FrameSocket implements AsyncDisposable {
     url: string,
     { query = '', headers = {} }: { query?: string; headers?: Record<string, string> } = {},
   ): Promise<FrameSocket> {
-    const socket = new WebSocket(`${url.replace('http', 'ws')}/ws${query}`, { headers })
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/ws${query}`, {
+      headers,
+      handshakeTimeout: HANDSHAKE_MS,
+    })
     const framed = new FrameSocket(socket)
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     socket.once('open', resolve)
