@@ -20,14 +20,16 @@ export async function openSocketIo(url: string, options: Options = {}): Promise<
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   socket.once('connect', resolve)
   socket.once('connect_error', reject)
-  // Lost between the transport and the namespace: the socket itself says nothing.
-  socket.io.once('close', (reason) => reject(new Error(`closed: ${reason}`)))
+  // Lost between the transport and the namespace, the socket says nothing.
+  const late = setTimeout(() => reject(new Error('no connect in time')), DEADLINE_MS)
   try {
     await promise
     return socket
   } catch (error) {
     socket.disconnect()
     throw error
+  } finally {
+    clearTimeout(late)
   }
 }
 
