@@ -107,10 +107,11 @@ type Parts = Awaited<ReturnType<typeof build>>
 /** Makes every part and opens none. */
 async function build(database: Database, config: Config, { logger, version, clock }: Around) {
   const stores = createStores(database.db)
-  const metrics = createMetrics(
-    () => stores.countActiveSessions(),
-    () => stores.callbacks.count(),
-  )
+  const metrics = createMetrics({
+    activeSessions: () => stores.countActiveSessions(),
+    cards: () => stores.deliveries.count(),
+    callbacks: () => stores.callbacks.count(),
+  })
   const tokens = new PersonTokens(config.jwtSecret ?? (await readSecret(database.db, 'jwt')))
   const auth = new HttpAuthenticator({ ...config, mode: config.auth, tokens })
   const draining = new AbortController()
@@ -155,7 +156,7 @@ async function build(database: Database, config: Config, { logger, version, cloc
     deliver: (requestId) => deliveries.wake(requestId),
   })
   const built = buildTransports(config, {
-    ...{ hub, http, auth, logger, metrics, clock, upgrades, draining, callbacks },
+    ...{ hub, http, auth, logger, metrics, clock, upgrades, draining, deliveries, callbacks },
     webhookKey: signer.publicKey,
   })
   addHealthRoutes(http, {
@@ -257,6 +258,7 @@ function buildTransports(
     clock: Clock
     upgrades: Upgrades
     draining: AbortController
+    deliveries: Deliveries
     callbacks: Callbacks
     webhookKey: string
   },

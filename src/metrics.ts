@@ -12,10 +12,7 @@ export interface PromMetrics extends Metrics {
   readonly bus: BusMetrics
 }
 
-export function createMetrics(
-  countActiveSessions: () => Promise<number>,
-  countCallbacks: CountCallbacks,
-): PromMetrics {
+export function createMetrics(counts: Counts): PromMetrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const registers = [registry]
@@ -25,18 +22,7 @@ export function createMetrics(
     labelNames: ['client_id'],
     registers,
   })
-  new Gauge({
-    name: 'loopgate_active_sessions',
-    help: 'Sessions that are active.',
-    registers,
-    async collect() {
-      // While the database is away the last count stands: the other metrics matter then.
-      await countActiveSessions().then(
-        (count) => this.set(count),
-        () => undefined,
-      )
-    },
-  })
+  measureSessions(registry, counts.activeSessions)
   const seconds = new Histogram({
     name: 'loopgate_response_time_seconds',
     help: 'From the question to its settlement, by outcome.',
@@ -56,7 +42,14 @@ export function createMetrics(
     labelNames: ['result'],
     registers,
   })
-  measureCallbacks(registry, countCallbacks)
+  measureWork(registry, counts.cards, {
+    name: 'loopgate_cards',
+    help: 'Cards that are to be sent or brought up to date, and those where that failed for good.',
+  })
+  measureWork(registry, counts.callbacks, {
+    name: 'loopgate_callbacks',
+    help: 'Callbacks that are owed, and those that failed for good.',
+  })
   const failures = new Counter({
     name: 'loopgate_background_failures_total',
     help: 'Failures that no caller saw, by stage.',
@@ -104,12 +97,36 @@ function createBusMetrics(registers: Registry[]): BusMetrics {
   }
 }
 
-type CountCallbacks = () => Promise<{ readonly owed: number; readonly failed: number }>
+type CountWork = () => Promise<{ readonly owed: number; readonly failed: number }>
 
-function measureCallbacks(registry: Registry, count: CountCallbacks): void {
+/** What the database counts, each time when somebody looks. While it is away the last count stands. */
+interface Counts {
+  activeSessions(): Promise<number>
+  readonly cards: CountWork
+  readonly callbacks: CountWork
+}
+
+function measureSessions(registry: Registry, count: () => Promise<number>): void {
   new Gauge({
-    name: 'loopgate_callbacks',
-    help: 'Callbacks that are owed, and those that failed for good.',
+    name: 'loopgate_active_sessions',
+    help: 'Sessions that are active.',
+    registers: [registry],
+    async collect() {
+      await count().then(
+        (sessions) => this.set(sessions),
+        () => undefined,
+      )
+    },
+  })
+}
+
+function measureWork(
+  registry: Registry,
+  count: CountWork,
+  gauge: { readonly name: string; readonly help: string },
+): void {
+  new Gauge({
+    ...gauge,
     labelNames: ['status'],
     registers: [registry],
     async collect() {

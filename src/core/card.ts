@@ -36,6 +36,25 @@ export interface OwedRearm {
 }
 export type Owed = OwedAsk | OwedSettle | OwedRearm
 
+/**
+ * What became of something that was owed, as the owners of the request see it. An `ask` sends a card;
+ * a `settle` shows the outcome on one that is there, a `rearm` that its channel was away.
+ *
+ * `waiting` for what will make it owed; `owed` until it is `done`, or `failed` for good; `skipped`
+ * when the request was settled before anybody was asked.
+ */
+export interface CardWork {
+  readonly type: Owed['type']
+  readonly channel: string
+  readonly status: 'waiting' | 'owed' | 'done' | 'failed' | 'skipped'
+  /** Since it is owed. */
+  readonly attempts: number
+  /** What the last attempt failed with; null when none did, or a later one did not. */
+  readonly error: string | null
+  /** When it is tried (again), or when the attempt under way is given up. */
+  readonly nextAttemptAt: Date | null
+}
+
 /** From when to when nothing was heard from a channel's outside. */
 export interface Away {
   readonly from: Date
@@ -67,14 +86,18 @@ export interface DeliveryStore {
   delivered(card: Card, request: HitlRequest): Promise<Event | undefined>
   /** Nobody was asked, for good. Writes `request.undelivered` unless the request is settled. */
   undelivered(owed: OwedAsk, error: string): Promise<Event | undefined>
-  /** The card shows the outcome, or never will. */
-  closed(card: Card): Promise<void>
-  /** The card tells of the silence, or never will. */
-  rearmed(owed: OwedRearm): Promise<void>
+  /** The card shows the outcome; with an error, it never will. */
+  closed(card: Card, error?: string): Promise<void>
+  /** The card tells of the silence; with an error, it never will. */
+  rearmed(owed: OwedRearm, error?: string): Promise<void>
   /** It failed this time: due again after `delayMs`. */
-  retry(owed: Owed, delayMs: number): Promise<void>
+  retry(owed: Owed, delayMs: number, error: string): Promise<void>
   /** It was not tried: due again after `delayMs`, as the same attempt. */
   postpone(owed: Owed, delayMs: number): Promise<void>
+  /** What a request owes and owed to its reviewers. */
+  list(requestId: string): Promise<readonly CardWork[]>
+  /** What is owed now, and what failed for good. */
+  count(): Promise<{ readonly owed: number; readonly failed: number }>
 }
 
 /** A card as a channel meets it again, when somebody answers on it. */

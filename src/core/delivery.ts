@@ -1,5 +1,6 @@
 import {
   type Card,
+  type CardWork,
   type Courier,
   DeliveryError,
   type DeliveryStore,
@@ -10,6 +11,7 @@ import { isPassing } from './errors.ts'
 import { type Event, isTerminal } from './event.ts'
 import type { Hub } from './hub.ts'
 import type { Clock, Log, Metrics } from './ports.ts'
+import type { Principal } from './principal.ts'
 
 /**
  * Longer than a courier may take, so that nobody else sends the card that is being sent; and with a
@@ -79,6 +81,12 @@ export class Deliveries {
   /** Does now what is due, of one request or of all. */
   wake(requestId?: string): void {
     if (!this.#stopped) this.#run(requestId)
+  }
+
+  /** @throws {LoopgateError} REQUEST_NOT_FOUND. */
+  async list(principal: Principal, requestId: string): Promise<readonly CardWork[]> {
+    const { question } = await this.#hub.get(principal, requestId)
+    return this.#store.list(question.id)
   }
 
   #scheduleSweep(ms: number): void {
@@ -189,13 +197,13 @@ export class Deliveries {
     if (!lasting) {
       const asked = error instanceof DeliveryError ? (error.retryAfterMs ?? 0) : 0
       const backoff = BACKOFF_MS[Math.min(owed.attempt, BACKOFF_MS.length) - 1] ?? 0
-      await this.#store.retry(owed, Math.max(asked, backoff))
+      await this.#store.retry(owed, Math.max(asked, backoff), text)
     } else await this.#giveUp(owed, text)
   }
 
   async #giveUp(owed: Owed, text: string): Promise<void> {
-    if (owed.type === 'settle') return this.#store.closed(owed.card)
-    if (owed.type === 'rearm') return this.#store.rearmed(owed)
+    if (owed.type === 'settle') return this.#store.closed(owed.card, text)
+    if (owed.type === 'rearm') return this.#store.rearmed(owed, text)
     const event = await this.#store.undelivered(owed, text)
     if (event) this.#hub.publish([event])
   }

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import type {
   Card,
   CardStore,
+  CardWork,
   DeliveryStore,
   FoundCard,
   Owed,
@@ -11,6 +12,7 @@ import type {
 import type { Event, EventType } from '../core/event.ts'
 import type { Session } from '../core/ports.ts'
 import type { Delivery, HitlRequest } from '../core/request.ts'
+import { countCardWork, listCardWork } from './card-work.ts'
 import {
   isUuid,
   REQUEST_COLUMNS,
@@ -93,52 +95,58 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
     })
   }
 
-  async closed({ channel, address, message }: Card): Promise<void> {
+  async closed(card: Card, error?: string): Promise<void> {
     await this.#db
       .updateTable('cards')
-      .set({ closed: true })
-      .where('channel', '=', channel)
-      .where('address', '=', address)
-      .where('message', '=', message)
+      .set({ closed: true, error: error ?? null })
+      .where(isCard(card))
       .execute()
   }
 
-  async rearmed({ card, away }: OwedRearm): Promise<void> {
+  async rearmed({ card, away }: OwedRearm, error?: string): Promise<void> {
     // A silence that came after this one is still to be told.
     await sql`
-      UPDATE cards SET due_at = clock_timestamp(), attempts = 0,
+      UPDATE cards SET due_at = clock_timestamp(), attempts = 0, error = ${error ?? null},
         away_from = CASE WHEN away_to <> ${away.to} THEN away_from END,
         away_to = CASE WHEN away_to <> ${away.to} THEN away_to END
-      WHERE channel = ${card.channel} AND address = ${card.address}
-        AND message = ${card.message}`.execute(this.#db)
+      WHERE ${isCard(card)}`.execute(this.#db)
   }
 
-  retry(owed: Owed, delayMs: number): Promise<void> {
-    return this.#delay(owed, delayMs, owed.attempt)
+  retry(owed: Owed, delayMs: number, error: string): Promise<void> {
+    return this.#delay(owed, delayMs, { attempts: owed.attempt, error })
   }
 
   postpone(owed: Owed, delayMs: number): Promise<void> {
-    return this.#delay(owed, delayMs, owed.attempt - 1)
+    return this.#delay(owed, delayMs, { attempts: owed.attempt - 1 })
   }
 
-  async #delay(owed: Owed, delayMs: number, attempts: number): Promise<void> {
+  list(requestId: string): Promise<CardWork[]> {
+    return listCardWork(this.#db, requestId)
+  }
+
+  count(): Promise<{ owed: number; failed: number }> {
+    return countCardWork(this.#db)
+  }
+
+  async #delay(
+    owed: Owed,
+    delayMs: number,
+    change: { attempts: number; error?: string },
+  ): Promise<void> {
     const due_at = sql<Date>`clock_timestamp() + make_interval(secs => ${delayMs / 1000})`
     if (owed.type === 'ask') {
       await this.#db
         .updateTable('deliveries')
-        .set({ due_at, attempts })
+        .set({ due_at, ...change })
         .where('request_id', '=', owed.request.question.id)
         .where('channel', '=', owed.channel)
         .execute()
       return
     }
-    const { channel, address, message } = owed.card
     await this.#db
       .updateTable('cards')
-      .set({ due_at, attempts })
-      .where('channel', '=', channel)
-      .where('address', '=', address)
-      .where('message', '=', message)
+      .set({ due_at, ...change })
+      .where(isCard(owed.card))
       .execute()
   }
 
@@ -174,9 +182,7 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
     const row = await this.#db
       .selectFrom('cards')
       .select('request_id')
-      .where('channel', '=', channel)
-      .where('address', '=', address)
-      .where('message', '=', message)
+      .where(isCard({ channel, address, message }))
       .executeTakeFirst()
     return row?.request_id
   }
@@ -317,6 +323,9 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
     return new Map(rows.map((row) => [row.id, toRequest(row)]))
   }
 }
+
+const isCard = ({ channel, address, message }: Omit<Card, 'requestId'>) => sql<boolean>`
+  cards.channel = ${channel} AND cards.address = ${address} AND cards.message = ${message}`
 
 /** A statement of its own for one request: one plan for both would read all that is open. */
 const isOf = (requestId: string | undefined, table: 'deliveries' | 'cards') =>

@@ -115,6 +115,7 @@ export interface CardTable {
   closed: Generated<boolean>
   attempts: Generated<number>
   due_at: Generated<Date>
+  error: string | null
   away_from: Date | null
   away_to: Date | null
 }

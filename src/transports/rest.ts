@@ -1,6 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import * as z from 'zod'
+import type { CardWork } from '../core/card.ts'
 import type { Session } from '../core/ports.ts'
-import { parse } from '../protocol/fields.ts'
+import { id, parse } from '../protocol/fields.ts'
 import {
   parseRegistration,
   parseSubmission,
@@ -19,11 +21,13 @@ import {
 } from './transport.ts'
 import { whileHeld } from './waiting.ts'
 
+const requestParams = z.object({ id })
+
 /** The routes that agents ask by, under the names that users of the Go Loopgate know. */
 export const rest: TransportDefinition = {
   name: 'rest',
   create(context): Transport {
-    const { hub, http, auth } = context
+    const { hub, http, auth, deliveries } = context
     const onRequest = authenticate(auth)
 
     for (const path of ['/hitl/register', '/sessions/register']) {
@@ -65,6 +69,14 @@ export const rest: TransportDefinition = {
       return { success: true, message: 'Request canceled successfully' }
     })
 
+    http.get('/api/requests/:id/cards', { onRequest }, async (request) => {
+      const found = await deliveries.list(
+        principalOf(request),
+        parse(requestParams, request.params).id,
+      )
+      return { cards: found.map(toCardView) }
+    })
+
     return { name: 'rest', close: async () => undefined }
   },
 }
@@ -102,3 +114,8 @@ function toStatus(session: Session) {
     created_at: session.createdAt.toISOString(),
   }
 }
+
+const toCardView = ({ type, channel, status, attempts, error, nextAttemptAt }: CardWork) => ({
+  ...{ type, channel, status, attempts, error },
+  next_attempt_at: nextAttemptAt?.toISOString() ?? null,
+})

@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Callbacks } from '../core/callbacks.ts'
+import type { Deliveries } from '../core/delivery.ts'
 import type { Hub } from '../core/hub.ts'
 import type { Authenticator, Clock, Log } from '../core/ports.ts'
 import type { Principal } from '../core/principal.ts'
@@ -30,6 +31,7 @@ export interface TransportContext {
     share(path: string): Server
   }
   readonly defaults: SubmissionDefaults
+  readonly deliveries: Deliveries
   readonly callbacks: Callbacks
   /** The public key of the `v1a` signatures. */
   readonly webhookKey: string

@@ -193,9 +193,9 @@ export function deliveryContract(kind: StoreKind): void {
       await using at = await start(kind)
       await asked(at)
       const owed = await claimed(at)
-      await at.stores.deliveries.retry(owed, 60_000)
+      await at.stores.deliveries.retry(owed, 60_000, 'Telegram is away')
       expect(await claim(at)).toEqual([])
-      await at.stores.deliveries.retry(owed, 0)
+      await at.stores.deliveries.retry(owed, 0, 'Telegram is away')
       expect(await claimed(at)).toMatchObject({ attempt: 2 })
     })
 
@@ -278,9 +278,9 @@ export function deliveryContract(kind: StoreKind): void {
       await at.stores.requests.settle(request, approval(), 'a')
       const [owed] = await claim(at)
       if (!owed) expect.fail('an outcome was owed')
-      await at.stores.deliveries.retry(owed, 60_000)
+      await at.stores.deliveries.retry(owed, 60_000, 'Telegram is away')
       expect(await claim(at)).toEqual([])
-      await at.stores.deliveries.retry(owed, 0)
+      await at.stores.deliveries.retry(owed, 0, 'Telegram is away')
       expect(await claim(at)).toMatchObject([{ type: 'settle', attempt: 2 }])
     })
 

@@ -1,5 +1,6 @@
 import { describe } from 'vitest'
 import { addressContract } from './store-addresses.suite.ts'
+import { cardWorkContract } from './store-card-work.suite.ts'
 import { cardContract } from './store-cards.suite.ts'
 import { contactContract } from './store-contacts.suite.ts'
 import { cursorContract } from './store-cursors.suite.ts'
@@ -23,6 +24,7 @@ export function storeContract(kind: StoreKind): void {
     cursorContract(kind)
     pruningContract(kind)
     deliveryContract(kind)
+    cardWorkContract(kind)
     cardContract(kind)
     contactContract(kind)
     addressContract(kind)

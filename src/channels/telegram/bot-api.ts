@@ -44,8 +44,8 @@ export function toDeliveryError(error: unknown): DeliveryError {
     return new DeliveryError('Telegram could not be reached', RETRY_MS, error)
   }
   if (!(error instanceof GrammyError)) throw error
-  if (isTooMany(error)) return new DeliveryError(error.description, retryAfterMs(error), error)
-  if (error.error_code >= 500) return new DeliveryError(error.description, RETRY_MS, error)
+  if (isTooMany(error)) return new DeliveryError(said(error), retryAfterMs(error), error)
+  if (error.error_code >= 500) return new DeliveryError(said(error), RETRY_MS, error)
   if (isBadToken(error)) return new DeliveryError(BAD_TOKEN, undefined, error)
   return new DeliveryError(explain(error.description), undefined, error)
 }
@@ -64,3 +64,6 @@ export const isDoneAnyway = (error: unknown): boolean =>
   /message is not modified|message to edit not found|MESSAGE_ID_INVALID|message can't be edited/.test(
     error.description,
   )
+
+const said = ({ error_code, description }: GrammyError) =>
+  `Telegram said ${error_code} ${description}`
