@@ -28,7 +28,8 @@ export interface PgBusOptions {
 /**
  * Hints by NOTIFY, after the commit and in a statement of their own: in the settling transaction it
  * would hold a lock of the whole server until that is on disk. One statement at a time carries what
- * has gathered during the last one.
+ * has gathered during the last one, over the connection that listens: in the pool it would wait
+ * behind what the same commit set going. While that one is down it goes over the pool.
  */
 export class PgBus implements Bus {
   readonly #options: PgBusOptions
@@ -44,7 +45,7 @@ export class PgBus implements Bus {
     const { url, clock, logger } = options
     this.#listener = new Listener({
       ...{ url, clock, logger },
-      notify: (test) => this.#notify([JSON.stringify({ from: this.#name, test })]),
+      test: (test) => this.#notify([JSON.stringify({ from: this.#name, test })]),
       heard: (payload) => this.#heard(payload),
       changed: (isUp) => {
         options.metrics.bus.listening(isUp)
@@ -94,7 +95,8 @@ export class PgBus implements Bus {
       const hints = [...this.#waiting.values()]
       this.#waiting.clear()
       try {
-        await this.#notify(pack(this.#name, hints))
+        const payloads = pack(this.#name, hints)
+        if (!(await this.#listener.notify(payloads))) await this.#notify(payloads)
         this.#options.metrics.bus.sent(hints.length)
       } catch (error) {
         // The others' sweep finds what these hints were about.

@@ -15,6 +15,11 @@ const START_MS = 3_000
 /** Before the first, second, … attempt after it was up. The last one repeats. */
 const BACKOFF_MS = [50, 100, 250, 500, 1_000, 2_000, 5_000] as const
 
+const NOTIFY = {
+  name: 'notify',
+  text: 'SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload',
+}
+
 const ADVICE =
   'Set LISTEN_DATABASE_URL to a direct connection to the same database, without a pooler in between.'
 
@@ -23,7 +28,7 @@ export interface ListenerOptions {
   readonly clock: Clock
   readonly logger: Log
   /** Sends a self-test over the connections that hints are sent over; resolves when it is committed. */
-  readonly notify: (test: string) => Promise<void>
+  readonly test: (test: string) => Promise<void>
   /** What is notified by anybody. Returns the self-test in it, if it is one of ours. */
   readonly heard: (payload: string) => string | undefined
   /** Listening, or not any more. */
@@ -80,6 +85,19 @@ export class Listener {
     if (client) await this.#end(client)
   }
 
+  /** Notifies all that listen. False when that was not possible: somebody else may try. Never rejects. */
+  async notify(payloads: readonly string[]): Promise<boolean> {
+    const client = this.#client
+    if (!client || !this.#isUp) return false
+    try {
+      await client.query({ ...NOTIFY, values: [CHANNEL, payloads] })
+      return true
+    } catch (error) {
+      this.#lost(client, `it could not be notified over: ${messageOf(error)}`)
+      return false
+    }
+  }
+
   /** One attempt. Never rejects. */
   async #connect(): Promise<void> {
     const client = new pg.Client({
@@ -96,7 +114,8 @@ export class Listener {
     client.on('notification', ({ payload = '' }) => this.#heard(payload))
     try {
       await client.connect()
-      await client.query(`LISTEN ${CHANNEL}`)
+      // Nothing is committed over it that anybody has to wait for the disk with.
+      await client.query(`SET synchronous_commit = off; LISTEN ${CHANNEL}`)
     } catch (error) {
       const advice = isUnavailable(error) ? '' : `. ${ADVICE}`
       this.#lost(client, `${messageOf(error)}${advice}`)
@@ -120,12 +139,12 @@ export class Listener {
 
   /** Undefined when the test could not even be sent, which says nothing about this connection. */
   async #roundTrip(): Promise<boolean | undefined> {
-    const { clock, notify } = this.#options
+    const { clock } = this.#options
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const test = String(++this.#tests)
     this.#expected = { test, arrived: resolve }
     try {
-      await notify(test)
+      await this.#options.test(test)
     } catch {
       // Whoever needs the database says what is wrong with it.
       return undefined

@@ -1,10 +1,8 @@
 import { Agent, get } from 'node:http'
 import { WebSocket } from 'ws'
-import { post } from './latency.ts'
+import { inParallel, post } from './calls.ts'
 import { type Running, run } from './processes.ts'
 import { table } from './report.ts'
-
-const PARALLEL = 50
 
 type Open = (address: string, i: number) => Promise<() => void>
 
@@ -92,19 +90,6 @@ async function registerAll(databaseUrl: string, count: number): Promise<void> {
   await inParallel(count, (i) =>
     post(`${address}/hitl/register`, { session_id: `m${i}`, client_id: 'bench' }),
   )
-}
-
-async function inParallel<Value>(
-  count: number,
-  make: (i: number) => Promise<Value>,
-): Promise<Value[]> {
-  const made: Value[] = []
-  let next = 0
-  const worker = async () => {
-    while (next < count) made.push(await make(next++))
-  }
-  await Promise.all(Array.from({ length: PARALLEL }, worker))
-  return made
 }
 
 function webSocket(url: string, ready?: RegExp): Promise<() => void> {

@@ -55,6 +55,11 @@ export async function openWays(bench: Bench, rounds: number): Promise<Way[]> {
   return ways
 }
 
+/** The control and one way of ours. */
+export async function openTwo(bench: Bench, rounds: number): Promise<Way[]> {
+  return [await controlWay(bench, rounds), await webSocketWay(await askAll(bench, 900_001, rounds))]
+}
+
 async function controlWay({ controlAddress, post }: Bench, rounds: number): Promise<Way> {
   const ids = Array.from({ length: rounds }, () => randomUUID())
   for (const id of ids) await post(`${controlAddress}/requests`, { id })
