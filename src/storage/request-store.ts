@@ -22,6 +22,9 @@ const SETTLED: Readonly<Record<Settlement['status'], EventType>> = {
   canceled: 'request.canceled',
 }
 
+/** Not rounded, as the columns would: an answer in time is never dated at the end. */
+const NOW = sql<Date>`date_trunc('milliseconds', statement_timestamp())`
+
 type Plan = (reviewers: Reviewers) => readonly PlannedDelivery[]
 
 export class PgRequestStore implements RequestStore {
@@ -63,7 +66,7 @@ export class PgRequestStore implements RequestStore {
       whileReviewers,
       set: sql`status = ${status}, outcome = ${outcome}, response = ${response},
         comment = ${comment}, decided_by = ${decidedBy && JSON.stringify(decidedBy)}::jsonb,
-        settled_by = ${settledBy}, settled_at = statement_timestamp()`,
+        settled_by = ${settledBy}, settled_at = ${NOW}`,
       also: request.question.hasCallbacks ? owing : undefined,
     })
   }
@@ -246,8 +249,8 @@ function insertRequest(
       body_digest: submission.idempotency?.bodyDigest ?? null,
       approval_ttl_seconds: submission.approvalTtlSeconds ?? null,
       has_callbacks: submission.callbackUrl !== undefined,
-      created_at: sql`statement_timestamp()`,
-      expires_at: sql`statement_timestamp() + make_interval(secs => ${submission.timeoutSeconds})`,
+      created_at: NOW,
+      expires_at: sql`${NOW} + make_interval(secs => ${submission.timeoutSeconds})`,
       delivery: JSON.stringify(delivery),
       created_seq: place.seq,
       seq: place.seq,

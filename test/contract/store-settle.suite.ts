@@ -47,6 +47,24 @@ export function settleContract(kind: StoreKind): void {
       })
     })
 
+    // Times are kept in whole milliseconds. Rounded up, an answer in time is shown as one at the end.
+    test('R6: no settlement is dated later than its command came', async () => {
+      await using at = await start(kind)
+      await at.session()
+      await sql`CREATE OR REPLACE FUNCTION refuse_future() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN
+          IF NEW.settled_at > statement_timestamp() THEN RAISE EXCEPTION ''future''; END IF;
+          RETURN NEW;
+        END'`.execute(at.db)
+      await sql`CREATE TRIGGER refuse_future BEFORE UPDATE ON requests
+        FOR EACH ROW EXECUTE FUNCTION refuse_future()`.execute(at.db)
+      for (let i = 0; i < 20; i++) {
+        const { request } = await at.ask()
+        const event = await at.stores.requests.settle(request, approval(), 'person:console:ann')
+        expect(event?.at.getTime()).toBeGreaterThanOrEqual(request.question.createdAt.getTime())
+      }
+    })
+
     test('a cancellation is nobody’s answer', async () => {
       await using at = await start(kind)
       await at.session()
