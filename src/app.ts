@@ -81,10 +81,11 @@ async function startOn(parts: Parts, database: Database, config: Config): Promis
     await http.listen({ host: config.host, port: config.port, backlog: BACKLOG })
     hub.start()
     expiry.start()
+    // Before the first answer can come in.
+    callbacks.start()
     await Promise.all([bus?.start(), ...channels.map((channel) => channel.start())])
     deliveries.start()
     retention.start()
-    callbacks.start()
   } catch (error) {
     await stop()
     throw error
