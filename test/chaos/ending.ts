@@ -38,18 +38,32 @@ export class Ending {
     await this.#until('every reader has everything', READ_MS, async () =>
       readers.every(({ seq }, i) => seq >= (tops[i] ?? 0)),
     )
-    // Every request on one card at least: more cards than one may be such that nobody knows of.
-    await this.#until('every request has a settled card', CARDS_MS, async () => {
-      const cards = this.#cards(asked)
-      const settled = new Set(cards.filter(isSettled).map(({ request }) => request))
-      return cards.every(({ request }) => settled.has(request))
+    // On one card at least: of the others, and of those of which no sending was confirmed, nobody knows.
+    const delivered = await this.#delivered(asked)
+    await this.#until('every request that was delivered has a settled card', CARDS_MS, async () => {
+      const settled = new Set(
+        this.#cards(asked)
+          .filter(isSettled)
+          .map(({ request }) => request),
+      )
+      return delivered.every((request) => settled.has(request))
     })
     await this.#touch(asked)
+  }
+
+  async #delivered(asked: ReadonlyMap<string, Line>): Promise<string[]> {
+    const views = await Promise.all(
+      [...asked].map(([request, line]) =>
+        this.#get<RequestView>(`/hitl/poll?request_id=${request}`, line),
+      ),
+    )
+    return views.flatMap((view) => (view && isDelivered(view) ? [view.request_id] : []))
   }
 
   /** Somebody presses what still looks open. It can not count any more, and the card is found. */
   async #touch(asked: ReadonlyMap<string, Line>): Promise<void> {
     const open = this.#cards(asked).filter((card) => !isSettled(card))
+    this.#tell(`${open.length} cards whose sending was never confirmed are touched`)
     for (const { request, message, label } of open) {
       const line = asked.get(request)
       this.#touched.add(`${line?.chat} ${message}`)
@@ -70,14 +84,12 @@ export class Ending {
     for (const [request, line] of asked) {
       const view = await this.#get<RequestView>(`/hitl/poll?request_id=${request}`, line)
       if (!view?.request_id) continue
-      const { expires_at: expiresAt, delivery } = view
-      const isDelivered = delivery.some(({ status }) => status === 'delivered')
       requests.push({
         request,
         content: contentOf(view),
-        expiresAt,
+        expiresAt: view.expires_at,
         seen: seenOf(view),
-        isDelivered,
+        isDelivered: isDelivered(view),
       })
     }
     const lines = [...new Map([...asked.values()].map((line) => [line.session, line])).values()]
@@ -182,6 +194,9 @@ type ShownCard = Final['cards'][number] & {
 
 const isSettled = ({ buttons, text }: ShownCard): boolean =>
   buttons === 0 && !text.includes('⏳ Open for')
+
+const isDelivered = ({ delivery }: RequestView): boolean =>
+  delivery.some(({ status }) => status === 'delivered')
 
 async function connectionsOf(url: string): Promise<number> {
   const text = await fetch(`${url}/metrics`)
