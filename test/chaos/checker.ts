@@ -34,7 +34,7 @@ const TERMINAL: Readonly<Record<string, readonly (string | null)[]>> = {
 }
 
 /** The words of a card's first line for each outcome. */
-const HEADLINES: Readonly<Record<string, string>> = {
+export const HEADLINES: Readonly<Record<string, string>> = {
   approved: '✅ Approved',
   rejected: '❌ Rejected',
   answered: '💬 Answered',

@@ -18,6 +18,8 @@ export interface PlaceOptions {
   readonly telegram: 'polling' | 'webhook'
   /** Where the history and the logs are kept. */
   readonly directory: string
+  /** What a process runs; the server unless said. */
+  readonly script?: string
 }
 
 export const JWT_SECRET = 'Chaos-JWT-Secret_0123456789abcdefghij'
@@ -66,6 +68,7 @@ export class Place implements AsyncDisposable {
     const env = {
       JWT_SECRET,
       LOG_LEVEL: 'info',
+      CALLBACK_ALLOW_PRIVATE: 'true',
       TELEGRAM_BOT_TOKEN: tg.token,
       TELEGRAM_API_ROOT: tg.apiRoot,
       ...(options.telegram === 'webhook' && {
@@ -79,7 +82,9 @@ export class Place implements AsyncDisposable {
     const lines: TcpProxy[] = []
     for (let i = 0; i < processes; i++) {
       const port = await freePort()
-      servers.push(opened.use(new ServerProcess(i, port, env, join(directory, `server-${i}.log`))))
+      const logPath = join(directory, `server-${i}.log`)
+      const launch = { port, env, logPath, script: options.script }
+      servers.push(opened.use(new ServerProcess(i, launch)))
       lines.push(opened.use(await TcpProxy.start(() => ({ host: '127.0.0.1', port }))))
     }
     await Promise.all(servers.map((server) => server.untilReady(60_000)))

@@ -3,11 +3,23 @@ import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import type { Order } from './orders.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
+const HOOK = './test/chaos/server-hook.ts'
 const NODE = join(ROOT, 'node_modules/.bin/node')
 /** Between an end and the next start, as a supervisor would. */
 const PAUSE_MS = 200
+
+export interface Launch {
+  readonly port: number
+  readonly env: Readonly<Record<string, string>>
+  readonly logPath: string
+  /** What is run; the server unless said. */
+  readonly script?: string | undefined
+  /** What stands before it: options of Node. */
+  readonly nodeOptions?: readonly string[]
+}
 
 /** A Loopgate in a process of its own, that is started again whenever it ends. */
 export class ServerProcess implements AsyncDisposable {
@@ -21,23 +33,18 @@ export class ServerProcess implements AsyncDisposable {
   starts = 0
   isReady = false
   isStopped = false
-  readonly #env: Readonly<Record<string, string>>
+  readonly #launch: Launch
   #child: ChildProcess | undefined
   #isWanted = true
   #isEndAsked = false
   #endedAt: number | undefined
   readonly #running: Promise<void>
 
-  constructor(
-    number: number,
-    port: number,
-    env: Readonly<Record<string, string>>,
-    logPath: string,
-  ) {
+  constructor(number: number, launch: Launch) {
     this.number = number
-    this.port = port
-    this.logPath = logPath
-    this.#env = env
+    this.port = launch.port
+    this.logPath = launch.logPath
+    this.#launch = launch
     this.#running = this.#run()
     process.on('exit', this.#orphaned)
   }
@@ -64,6 +71,11 @@ export class ServerProcess implements AsyncDisposable {
   resume(): void {
     this.isStopped = false
     this.#child?.kill('SIGCONT')
+  }
+
+  /** Has its hook do something to the process that runs now, from inside. */
+  order(order: Order): void {
+    this.#child?.send(order, () => undefined)
   }
 
   /** Asks it to end. The exit code, or why there was none. */
@@ -106,10 +118,11 @@ export class ServerProcess implements AsyncDisposable {
       const log = openSync(this.logPath, 'a')
       this.#isEndAsked = false
       this.starts += 1
-      const child = spawn(NODE, ['src/main.ts'], {
+      const { env, script = 'src/main.ts', nodeOptions = [] } = this.#launch
+      const child = spawn(NODE, [...nodeOptions, '--import', HOOK, script], {
         cwd: ROOT,
-        env: { PATH: process.env['PATH'] ?? '', SERVER_PORT: String(this.port), ...this.#env },
-        stdio: ['ignore', log, log],
+        env: { PATH: process.env['PATH'] ?? '', SERVER_PORT: String(this.port), ...env },
+        stdio: ['ignore', log, log, 'ipc'],
       })
       closeSync(log)
       this.#child = child
