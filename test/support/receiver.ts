@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { vi } from 'vitest'
+import { setTimeout } from 'node:timers/promises'
 
 export interface Posted {
   readonly path: string
@@ -37,8 +37,14 @@ export async function startReceiver(answer: Answering = ok): Promise<Receiver> {
     port,
     posts,
     answer,
-    received: (count) =>
-      vi.waitUntil(() => posts.length >= count && posts, { timeout: 10_000, interval: 5 }),
+    async received(count) {
+      const until = Date.now() + 10_000
+      while (posts.length < count) {
+        if (Date.now() > until) throw new Error(`${posts.length} of ${count} posts came`)
+        await setTimeout(5)
+      }
+      return posts
+    },
     async [Symbol.asyncDispose]() {
       const { promise: closed, resolve: done } = Promise.withResolvers<void>()
       server.close(() => done())
