@@ -34,6 +34,8 @@ export interface OwedCallback {
   /** How often it failed since it is owed. */
   readonly failures: number
   readonly disabled: boolean
+  /** When it was taken, by the clock of the database: receivers refuse what is minutes off. */
+  readonly at: Date
   readonly request: HitlRequest
   /** The secret of the session, which signs. */
   readonly secret: string

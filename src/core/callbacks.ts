@@ -211,7 +211,6 @@ export class Callbacks {
       await store.record(owed.id, undefined, { status: 'failed', error: DISABLED })
       return
     }
-    const at = new Date()
     const answer = await sender.send(owed, this.#stopping.signal)
     if (answer.error !== null && this.#stopping.signal.aborted) {
       // Whether it arrived is not known; somebody else tries at once.
@@ -220,7 +219,7 @@ export class Callbacks {
     }
     const { statusCode, error, durationMs } = answer
     const next = nextOf(owed.failures, answer)
-    await store.record(owed.id, { at, statusCode, error, durationMs }, next)
+    await store.record(owed.id, { at: owed.at, statusCode, error, durationMs }, next)
     metrics.called(next.status === 'owed' ? 'retried' : next.status)
     if (error === null) return
     const requestId = owed.request.question.id

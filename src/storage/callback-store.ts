@@ -79,7 +79,7 @@ export class PgCallbackStore implements CallbackStore {
           .set({ due_at: inMs(leaseMs) })
           .where('id', '=', id)
           .where('status', '=', 'owed')
-          .returning(['request_id', 'url', 'failures']),
+          .returning(['request_id', 'url', 'failures', sql<Date>`clock_timestamp()`.as('at')]),
       )
       .selectFrom('claimed')
       .innerJoin('requests', 'requests.id', 'claimed.request_id')
@@ -98,6 +98,7 @@ export class PgCallbackStore implements CallbackStore {
       .select([
         'claimed.url as callback_url',
         'claimed.failures',
+        'claimed.at',
         'sessions.webhook_secret',
         'disabled_endpoints.url as disabled_url',
       ])
@@ -108,6 +109,7 @@ export class PgCallbackStore implements CallbackStore {
         url: row.callback_url,
         failures: row.failures,
         disabled: row.disabled_url !== null,
+        at: row.at,
         request: toRequest(row),
         secret: row.webhook_secret,
       }

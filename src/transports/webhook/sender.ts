@@ -68,7 +68,7 @@ export class HttpSender implements CallbackSender {
       headers: {
         'content-type': 'application/json',
         'user-agent': `loopgate/${version}`,
-        ...signer.headers(owed.id, new Date(), body, owed.secret),
+        ...signer.headers(owed.id, owed.at, body, owed.secret),
       },
       body,
       signal,

@@ -1,6 +1,6 @@
 import { createPublicKey, type JsonWebKey, verify } from 'node:crypto'
 import { Webhook } from 'standardwebhooks'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { Envelope } from '../../../src/protocol/types.ts'
 import type { TestApp } from '../../support/app.ts'
 import type { DatabaseKind } from '../../support/database.ts'
@@ -20,6 +20,7 @@ interface CallbackView {
   readonly next_attempt_at: string | null
   readonly attempts: readonly {
     readonly number: number
+    readonly at: string
     readonly status_code: number | null
     readonly error: string | null
   }[]
@@ -222,5 +223,25 @@ describe.each(KINDS)('a callback on %s', (kind) => {
       { status: 'waiting', attempts: [], next_attempt_at: null },
     ])
     expect(await resend(app(), request_id)).toMatchObject({ status: 400 })
+  })
+})
+
+// The clock of an embedded database is that of its process.
+describe('a callback of a process whose clock is ten minutes wrong', () => {
+  const app = serve('postgres', { CALLBACK_ALLOW_PRIVATE: 'true' })
+
+  test.each([10, -10])('is dated by the database (%i min)', async (minutes) => {
+    await using receiver = await startReceiver()
+    const line = await Line.open(app())
+    const secret = await secretOf(line)
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + minutes * 60_000 })
+    const { post, asked } = await posted(line, receiver).finally(() => vi.useRealTimers())
+    // It refuses what is more than five minutes off.
+    expect(new Webhook(secret).verify(post.body, post.headers)).toEqual(envelopeOf(post))
+    const { request_id: id } = asked
+    await eventually(() => callbacksOf(app(), id)).toMatchObject([{ status: 'delivered' }])
+    const [callback] = await callbacksOf(app(), id)
+    const [attempt] = callback?.attempts ?? []
+    expect(Math.abs(Date.parse(attempt?.at ?? '') - Date.now())).toBeLessThan(60_000)
   })
 })

@@ -16,7 +16,7 @@ const make = (over: Partial<SenderOptions> = {}) =>
   new HttpSender({ signer, policy: { allowPrivate: true }, version: '0', ...over })
 
 const owed = (url: string): OwedCallback => ({
-  ...{ id: 'callback-1', url, failures: 0, disabled: false, secret },
+  ...{ id: 'callback-1', url, failures: 0, disabled: false, secret, at: new Date() },
   request: aRequest({
     state: { status: 'canceled', outcome: 'canceled', settledAt: new Date('2026-01-02T03:05:00Z') },
   }),
