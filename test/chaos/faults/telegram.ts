@@ -27,10 +27,23 @@ const conflict: Fault = {
   },
 }
 
+/** Between chats Telegram keeps no order, and a first delivery that failed comes after what followed. */
+const reversed: Fault = {
+  name: 'Telegram reversed',
+  every: [2, 6],
+  fits: ({ place }) => place.tg.webhookAttempts.length > 0,
+  async inject({ place: { tg } }, random) {
+    const ms = random.whole(1_000, 5_000)
+    tg.reverse(ms)
+    return `what came within ${ms} ms of Telegram's time`
+  },
+}
+
 export const telegramFaults = [
   calls('429', (random) => ({ mode: 'too-many-requests', retryAfter: random.whole(1, 3) })),
   calls('5xx', (random) => ({ mode: 'error', status: random.pick([500, 502, 504]) })),
   calls('reset', () => ({ mode: 'reset' })),
   calls('lost answer', () => ({ mode: 'drop-after-execute' })),
   conflict,
+  reversed,
 ]

@@ -326,6 +326,11 @@ export class FakeTelegram implements AsyncDisposable {
     this.#world.poller.rival(ms)
   }
 
+  /** A webhook's updates of the next `ms` come in the other order, as far as chats and people differ. */
+  reverse(ms: number): void {
+    this.#world.webhook.reverse(ms)
+  }
+
   #watch() {
     const { queue, presses } = this.#world
     return { queue, presses, waitMs: this.#waitMs }

@@ -61,6 +61,7 @@ export class Webhook {
   readonly #answerWithinMs: number
   #session: Session | undefined
   #pumping: NodeJS.Immediate | undefined
+  #isHeldBack = false
   lastError: WebhookError | undefined
 
   constructor(
@@ -104,6 +105,19 @@ export class Webhook {
     session?.courier.close()
   }
 
+  /**
+   * Brings nothing for `ms` of Telegram's time, and then the first of every lane, one after the
+   * other, the newest first: between lanes there is no order that anybody could rely on.
+   */
+  reverse(ms: number): void {
+    if (this.#isHeldBack) return
+    this.#isHeldBack = true
+    this.#clock.after(ms, () => {
+      this.#isHeldBack = false
+      void this.#deliverReversed()
+    })
+  }
+
   close(): void {
     this.clear()
     this.attempted.close()
@@ -120,10 +134,28 @@ export class Webhook {
 
   #pump(): void {
     const session = this.#session
+    if (!session || this.#isHeldBack) return
+    for (const { entry, progress } of this.#take(session)) {
+      void this.#deliver(session, entry, progress)
+    }
+  }
+
+  async #deliverReversed(): Promise<void> {
+    const session = this.#session
     if (!session) return
+    for (const { entry, progress } of this.#take(session).reverse()) {
+      if (this.#session !== session) return
+      await this.#deliver(session, entry, progress)
+    }
+    this.#pumpSoon()
+  }
+
+  /** What may go now, oldest first: the first of each lane, if it is not under way. */
+  #take(session: Session): { entry: QueuedUpdate; progress: Progress }[] {
     const lanes = new Set<string>()
+    const taken: { entry: QueuedUpdate; progress: Progress }[] = []
     for (const entry of this.#queue.pending()) {
-      if (session.busy >= session.settings.maxConnections) return
+      if (session.busy >= session.settings.maxConnections) break
       if (lanes.has(entry.lane)) continue
       lanes.add(entry.lane)
       const progress = session.progress.get(entry) ?? { busy: false, fails: 0, delay: 1 }
@@ -131,8 +163,9 @@ export class Webhook {
       session.progress.set(entry, progress)
       progress.busy = true
       session.busy += 1
-      void this.#deliver(session, entry, progress)
+      taken.push({ entry, progress })
     }
+    return taken
   }
 
   async #deliver(session: Session, entry: QueuedUpdate, progress: Progress): Promise<void> {

@@ -222,6 +222,18 @@ describe('webhooks', () => {
     })
   })
 
+  it('brings lanes in the other order when asked to, and each lane in its own', async () => {
+    fake.privateChat(BOB)
+    await hook()
+    fake.reverse(1_000)
+    const acts = ['Ann 1', 'Ann 2'].map((text) => fake.send({ user: ANN, text }))
+    acts.push(fake.send({ user: BOB, text: 'Bob 1' }))
+    fake.advance(1_000)
+    await Promise.all(acts.map(({ confirmed }) => confirmed))
+    const seen = receiver.received.map(({ update }) => update.message?.text)
+    expect(seen).toEqual(['Bob 1', 'Ann 1', 'Ann 2'])
+  })
+
   it('tries again at once, then after 2, 4, 8 … seconds, until the press is 150 seconds old', async () => {
     const still = await FakeTelegram.start({ now: () => 1e12 })
     await using _ = still
