@@ -6,6 +6,7 @@ import { bearer } from '../support/readers/reader.ts'
 import { emit, openSocketIo } from '../support/readers/socketio.ts'
 import { FrameSocket } from '../support/readers/websocket.ts'
 import { call, callUntilAnswered } from './call.ts'
+import type { CallbackReceiver } from './calling.ts'
 import { contentOf, seenOf } from './facts.ts'
 import type { History } from './history.ts'
 import { type Line, registration } from './line.ts'
@@ -25,24 +26,31 @@ const SUBMIT_MS = 60_000
 export class Asker {
   readonly line: Line
   attempts = 0
+  /** Requests whose outcome is to be posted. */
+  readonly calledBack = new Set<string>()
   readonly #place: Place
   readonly #history: History
   readonly #random: Random
   readonly #asked: (view: RequestView, line: Line) => void
+  readonly #receiver: CallbackReceiver
   readonly #waits = new Set<Promise<unknown>>()
+  /** Where this agent is called back. */
+  #callback = ''
 
-  constructor(
-    line: Line,
-    place: Place,
-    history: History,
-    seed: number,
-    asked: (view: RequestView, line: Line) => void,
-  ) {
-    this.line = line
-    this.#place = place
-    this.#history = history
-    this.#random = new Random(seed, `asker of ${line.session}`)
-    this.#asked = asked
+  constructor(parts: {
+    line: Line
+    place: Place
+    history: History
+    receiver: CallbackReceiver
+    seed: number
+    asked: (view: RequestView, line: Line) => void
+  }) {
+    this.line = parts.line
+    this.#place = parts.place
+    this.#history = parts.history
+    this.#receiver = parts.receiver
+    this.#random = new Random(parts.seed, `asker of ${parts.line.session}`)
+    this.#asked = parts.asked
   }
 
   /** Registers. @throws when that is impossible. */
@@ -56,6 +64,8 @@ export class Asker {
       30_000,
     )
     if (answer?.status !== 200) throw new Error(`register: ${JSON.stringify(answer)}`)
+    const secret = String(answer.body['webhook_secret'])
+    this.#callback = this.#receiver.urlOf(this.line.session, secret)
   }
 
   async run(pauseMs: number, over: AbortSignal): Promise<void> {
@@ -71,6 +81,7 @@ export class Asker {
   async ask(timeoutSeconds: number): Promise<void> {
     const way = this.#random.pick(WAYS)
     const hasOptions = this.#random.chance(0.8)
+    const isCalledBack = this.#random.chance(0.4)
     const body = {
       session_id: this.line.session,
       client_id: this.line.client,
@@ -79,6 +90,7 @@ export class Asker {
       timeout_seconds: timeoutSeconds,
       idempotency_key: randomUUID(),
       ...(hasOptions && { options: OPTIONS }),
+      ...(isCalledBack && { callback_url: this.#callback }),
     }
     const until = Date.now() + SUBMIT_MS
     while (Date.now() < until) {
@@ -87,7 +99,7 @@ export class Asker {
       const submitted = this.#submit(way, this.#place.url(number), body).catch(() => undefined)
       const view = await Promise.race([submitted, setTimeout(SUBMIT_MS, undefined, { ref: false })])
       if (view) {
-        this.#acknowledged(view)
+        this.#acknowledged(view, isCalledBack)
         if (way === 'client') this.#waitByClient(view)
         return
       }
@@ -95,11 +107,12 @@ export class Asker {
     }
   }
 
-  #acknowledged(view: RequestView): void {
+  #acknowledged(view: RequestView, isCalledBack: boolean): void {
     const effects = Object.fromEntries(view.options.map(({ label, effect }) => [label, effect]))
     const { request_id: request, session_id: session } = view
     const fact = { t: 'asked', at: Date.now(), request, session } as const
-    this.#history.add({ ...fact, content: contentOf(view), effects })
+    this.#history.add({ ...fact, content: contentOf(view), effects, isCalledBack })
+    if (isCalledBack) this.calledBack.add(request)
     this.saw(view)
     this.#asked(view, this.line)
   }

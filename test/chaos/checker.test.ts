@@ -21,6 +21,11 @@ const event = (seq: number, type: string, seen: Seen, fields: Partial<Heard> = {
   ...fields,
 })
 const heard = (one: Heard, reader = 'a'): Fact => ({ t: 'heard', at: AT, reader, ...one })
+const called = (fields: Partial<Extract<Fact, { t: 'called' }>> = {}): Fact => ({
+  ...{ t: 'called', at: AT, webhookId: 'w', to: 's', problem: null },
+  ...event(3, 'decided', APPROVED),
+  ...fields,
+})
 const press = { at: AT, request: 'r', act: 'press', by: '7', says: 'Deploy' } as const
 const LOG = [
   event(1, 'created', PENDING),
@@ -33,12 +38,14 @@ const facts = (): Fact[] => [
   {
     ...{ t: 'asked', at: AT, request: 'r', session: 's', content: 'Deploy?' },
     effects: { Deploy: 'approve', Hold: 'reject' },
+    isCalledBack: true,
   },
   { t: 'tried', ...press },
   { t: 'counted', ...press },
   { t: 'resumed', at: AT, reader: 'a', since: 'e1-0', recovered: true, way: 'sse', process: 0 },
   ...LOG.map((one) => heard(one)),
   { t: 'saw', at: AT, request: 'r', content: 'Deploy?', seen: APPROVED },
+  called(),
 ]
 const request: Final['requests'][number] = {
   ...{ request: 'r', content: 'Deploy?', expiresAt: '2026-01-01T00:01:00.000Z' },
@@ -284,6 +291,32 @@ const BROKEN: [string, Invariant, string, readonly Fact[], Final][] = [
     'other',
     facts(),
     { ...final(), leftovers: ['process 1 holds 3 streams'] },
+  ],
+  ['an outcome is not called back', 'I13', 'lost', without('called'), final()],
+  [
+    'a callback comes again under another id',
+    ...(['I13', 'doubled', [...facts(), called({ webhookId: 'v' })]] as const),
+    final(),
+  ],
+  [
+    'a callback can not be verified',
+    ...(['I13', 'changed', [...facts(), called({ problem: 'No matching signature' })]] as const),
+    final(),
+  ],
+  [
+    'a callback says another outcome',
+    ...(['I13', 'changed', [...without('called'), called({ seen: EXPIRED })]] as const),
+    final(),
+  ],
+  [
+    'a callback is another event',
+    ...(['I13', 'changed', [...facts(), called({ id: 'e1-2', type: 'request.created' })]] as const),
+    final(),
+  ],
+  [
+    'a callback goes to another session',
+    ...(['I7', 'other', [...facts(), called({ to: 'x' })]] as const),
+    final(),
   ],
 ]
 

@@ -13,6 +13,7 @@ export const INVARIANTS = {
   I10: 'every card of a settled request shows how it was settled',
   I11: 'no secret is in a log',
   I12: 'nothing is left over when everybody has gone',
+  I13: 'an outcome is called back, always by one id, signed, and as everybody saw it',
 } as const
 
 export type Invariant = keyof typeof INVARIANTS
@@ -46,6 +47,7 @@ interface Known {
   readonly asked?: Extract<Fact, { t: 'asked' }>
   readonly tried: { act: Act; by: string; says: string; at: number }[]
   readonly counted: { act: Act; by: string; says: string }[]
+  readonly called: Extract<Fact, { t: 'called' }>[]
   /** The first terminal state that anybody saw. */
   settled: Seen | undefined
 }
@@ -87,6 +89,9 @@ export class Checker {
         this.#saw(fact.request, fact.seen, 'a view')
         this.#sameContent(fact.request, fact.content)
         break
+      case 'called':
+        this.#called(fact)
+        break
       case 'fault':
         break
       default:
@@ -99,6 +104,7 @@ export class Checker {
     for (const { session, events } of final.logs) this.#finishLog(session, events)
     this.#finishReaders(final)
     this.#finishCards(final)
+    this.#finishCallbacks(final)
     for (const leak of final.leaks) this.#wrong('I11', 'other', leak)
     for (const left of final.leftovers) this.#wrong('I12', 'other', left)
     return this.violations
@@ -109,7 +115,10 @@ export class Checker {
   }
 
   #known(request: string): Known {
-    const known = this.#requests.get(request) ?? { tried: [], counted: [], settled: undefined }
+    const known = this.#requests.get(request) ?? {
+      ...{ tried: [], counted: [], called: [] },
+      settled: undefined,
+    }
     this.#requests.set(request, known)
     return known
   }
@@ -170,6 +179,38 @@ export class Checker {
     if (first !== undefined && first !== text) {
       this.#wrong('I6', 'changed', `what was ${first} is ${text} to ${where}`)
     }
+  }
+
+  #called(fact: Extract<Fact, { t: 'called' }>): void {
+    const { called } = this.#known(fact.request)
+    const where = `the callback ${fact.webhookId} of ${fact.request}`
+    if (fact.problem !== null) this.#wrong('I13', 'changed', `${where}: ${fact.problem}`)
+    if (fact.to !== fact.session) this.#wrong('I7', 'other', `${where} was posted to ${fact.to}`)
+    const others = called.filter(({ webhookId }) => webhookId !== fact.webhookId)
+    if (others.length > 0) {
+      this.#wrong('I13', 'doubled', `${where} was ${others[0]?.webhookId} before`)
+    }
+    called.push(fact)
+  }
+
+  /** Each is the event that is in the log; and there is one for whoever wanted it. */
+  #finishCallbacks({ logs }: Final): void {
+    const ends = new Map(
+      logs.flatMap(({ events }) => events.filter(isEnd).map((event) => [event.request, event])),
+    )
+    for (const [request, { asked, called }] of this.#requests) {
+      const end = ends.get(request)
+      if (asked?.isCalledBack && end && called.length === 0) {
+        this.#wrong('I13', 'lost', `${request} was ${tell(end.seen)}, and was not called back`)
+      }
+      for (const post of called) this.#sameEnd(request, post, end)
+    }
+  }
+
+  #sameEnd(request: string, post: Heard, end: Heard | undefined): void {
+    if (end && end.id === post.id && end.type === post.type && same(end.seen, post.seen)) return
+    const is = end ? `${end.id} ${tell(end.seen)}` : 'not settled'
+    this.#wrong('I13', 'changed', `${post.id} ${tell(post.seen)} was posted; ${request} is ${is}`)
   }
 
   #finishRequests({ requests }: Final): void {
@@ -272,6 +313,8 @@ export class Checker {
     }
   }
 }
+
+const isEnd = ({ type }: Heard): boolean => type in TERMINAL
 
 const seqOf = ({ id }: Heard): number => Number(id.slice(id.lastIndexOf('-') + 1))
 

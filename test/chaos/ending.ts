@@ -10,6 +10,8 @@ import type { SessionReader } from './reading.ts'
 
 const SETTLE_MS = 75_000
 const CARDS_MS = 60_000
+/** A lease of a process that was killed, a try that hangs, the pause after it, a sweep. */
+const CALLBACKS_MS = 60_000
 const READ_MS = 30_000
 const LOOK_MS = 250
 
@@ -49,6 +51,13 @@ export class Ending {
       return delivered.every((request) => settled.has(request))
     })
     await this.#touch(asked)
+  }
+
+  /** Everything that was to be called back was taken. */
+  async calledBack(owed: readonly string[], taken: ReadonlySet<string>): Promise<void> {
+    await this.#until('every outcome was called back', CALLBACKS_MS, async () =>
+      owed.every((request) => taken.has(request)),
+    )
   }
 
   async #delivered(asked: ReadonlyMap<string, Line>): Promise<string[]> {
@@ -161,6 +170,7 @@ export class Ending {
       'the bot token': this.#place.tg.token,
       'the webhook secret': WEBHOOK_SECRET,
       'the signing secret': JWT_SECRET,
+      'the secret of a session': 'whsec_',
       'the token of a person': 'eyJhbGciOiJIUzI1NiJ9',
     }
     return this.#place.servers.flatMap(({ number, logPath }) => {

@@ -40,6 +40,8 @@ export type Fact =
       /** Everything that was asked, as one text. */
       readonly content: string
       readonly effects: Readonly<Record<string, WireEffect>>
+      /** Whether its outcome is to be posted. */
+      readonly isCalledBack: boolean
     }
   | ({ readonly t: 'tried' } & Said)
   | ({ readonly t: 'counted' } & Said)
@@ -60,6 +62,15 @@ export type Fact =
       readonly content: string
       readonly seen: Seen
     }
+  | ({
+      readonly t: 'called'
+      readonly at: number
+      readonly webhookId: string
+      /** The session that was to be called back there. */
+      readonly to: string
+      /** Why the post could not be verified; null when it could. */
+      readonly problem: string | null
+    } & Heard)
   | { readonly t: 'fault'; readonly at: number; readonly name: string; readonly detail: string }
 
 /** What holds when everything is quiet again. */

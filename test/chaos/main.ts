@@ -109,6 +109,7 @@ function summary(made: ChaosReport): string[] {
     `operations              ${made.operations}`,
     `acknowledged            ${made.acknowledged}`,
     `events received         ${made.heard}`,
+    `callbacks taken         ${made.calledBack}`,
     ...Object.entries(harms).map(([harm, count]) => `${harm.padEnd(24)}${count}`),
     `worst process recovery  ${made.worstProcessRecoveryMs} ms`,
     `worst reader recovery   ${made.worstReaderRecoveryMs} ms`,

@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import type { RequestView } from '../../src/protocol/types.ts'
 import { Asker } from './asking.ts'
+import { CallbackReceiver } from './calling.ts'
 import { Checker, type Harm, type Violation } from './checker.ts'
 import { Ending } from './ending.ts'
 import type { Fault } from './faults/fault.ts'
@@ -30,6 +32,8 @@ export interface ChaosReport {
   readonly operations: number
   readonly acknowledged: number
   readonly heard: number
+  /** Callbacks that were taken. */
+  readonly calledBack: number
   readonly harms: Readonly<Record<Harm, number>>
   readonly worstProcessRecoveryMs: number
   readonly worstReaderRecoveryMs: number
@@ -42,22 +46,27 @@ const READERS_PER_LINE = 2
 /** What Telegram lets through: a card, its edit and a word to the person for each request. */
 const PAUSE_MS = { group: 12_000, person: 4_000 }
 const TELL_MS = 5_000
+/** A run from so long on has time for what takes long. */
+const LONG_SECONDS = 60
 
 /** One run: load and faults for a while, then quiet, then the judgement. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const { seed, tell, directory } = options
   await using place = await Place.open(options)
   const history = new History(join(directory, 'history.jsonl'))
+  const canHang = options.seconds >= LONG_SECONDS
+  await using receiver = await CallbackReceiver.start(history, seed, canHang)
   const reviewing = new Reviewing(place, history, seed)
   const asked = new Map<string, Line>()
   const lines = await Promise.all(
     Array.from({ length: options.lines }, (_, number) => makeLine(place, number)),
   )
+  const onAsked = (view: RequestView, of: Line) => {
+    asked.set(view.request_id, of)
+    reviewing.review(view, of)
+  }
   const askers = lines.map((line) => {
-    return new Asker(line, place, history, seed, (view, of) => {
-      asked.set(view.request_id, of)
-      reviewing.review(view, of)
-    })
+    return new Asker({ line, place, history, receiver, seed, asked: onAsked })
   })
   await Promise.all(askers.map((asker) => asker.open()))
   const readers = lines.flatMap((line) =>
@@ -89,11 +98,14 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   over.abort()
   const injected = await injecting
   place.tg.clearFaults()
+  receiver.recover()
   tell(`the faults are over: ${counts()}`)
   await Promise.all(asking)
   await reviewing.settled()
   const ending = new Ending(place, tell)
   await ending.rest(asked, readers)
+  const owed = askers.flatMap(({ calledBack }) => [...calledBack])
+  await ending.calledBack(owed, receiver.taken)
   gone.abort()
   await Promise.all(reading)
   clearInterval(ticker)
@@ -104,6 +116,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     seed,
     operations: sum(askers.map(({ attempts }) => attempts)) + reviewing.tried,
     acknowledged: asked.size + reviewing.counted,
+    calledBack: receiver.taken.size,
     heard: sum(readers.map(({ heard }) => heard)),
     harms: count(violations),
     worstProcessRecoveryMs: Math.max(...place.servers.map((server) => server.worstRecoveryMs)),

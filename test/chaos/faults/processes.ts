@@ -68,4 +68,22 @@ const roll: Fault = {
   },
 }
 
-export const processFaults = [kill, killAll, pause, roll]
+const JUMP_MS = 600_000
+
+/** The wall clock of one process is set ten minutes off, and back. The database keeps its own. */
+const jump: Fault = {
+  name: 'clock jump',
+  every: [6, 14],
+  // An embedded database has the clock of its process.
+  fits: ({ place }) => place.postgres !== undefined,
+  async inject({ place }, random) {
+    const server = random.pick(place.servers)
+    const aheadMs = random.pick([JUMP_MS, -JUMP_MS])
+    server.order({ type: 'clock', aheadMs })
+    await setTimeout(random.whole(2_000, 8_000))
+    server.order({ type: 'clock', aheadMs: 0 })
+    return `process ${server.number} by ${aheadMs / 1_000} s`
+  },
+}
+
+export const processFaults = [kill, killAll, pause, roll, jump]
