@@ -1,7 +1,10 @@
 import type { InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity } from 'grammy/types'
+import type { Effect } from '../../core/approval.ts'
 import type { Away } from '../../core/card.ts'
-import type { HitlRequest, JsonObject, Question, State } from '../../core/request.ts'
-import { duration, head, utc, visible, visibleLine } from '../render.ts'
+import type { HitlRequest, Question, State } from '../../core/request.ts'
+import { factLines, shownText } from '../../core/shown.ts'
+import { visible, visibleLine } from '../../core/visible.ts'
+import { duration, head, utc } from '../render.ts'
 import type { References } from './references.ts'
 
 /** Bot API, sendMessage and editMessageText: UTF-16 units after entities. */
@@ -9,11 +12,15 @@ const MAX_TEXT = 4_096
 const MAX_ANSWER = 500
 const MAX_NAME = 400
 const MAX_GROWN = 120
+/** Of a line of metadata, so that one value does not push the others out. */
+const MAX_FACT = 400
 const CUT = '…'
 /** What the outcome takes on the settled card, so that a question that was whole stays whole. */
 const SETTLED_ROOM = 1_250
 /** The line breaks between the parts of a card. */
 const BETWEEN = 10
+/** The longest word on what is missing. */
+const NOTICE_ROOM = 200
 
 export interface Card {
   readonly text: string
@@ -50,7 +57,7 @@ export function openCard(
   const left = question.expiresAt.getTime() - question.createdAt.getTime()
   const how =
     question.options.length > 0
-      ? 'Press a button to decide.'
+      ? `Press a button: ${effectsInWords(question.options)}.`
       : question.type === 'confirmation'
         ? 'Reply to this message. Only a plain "yes" approves, only a plain "no" rejects.'
         : 'Reply to this message with your answer.'
@@ -60,10 +67,7 @@ export function openCard(
       return addTitle(card.add('❓ '), question)
     },
     question,
-    {
-      notice: '⚠️ This is not all of it: the whole text is in the file above.',
-      reserve: SETTLED_ROOM,
-    },
+    SETTLED_ROOM,
     (card) =>
       card
         .add(`${how}\n`, 'italic')
@@ -88,7 +92,7 @@ export function settledCard(request: HitlRequest, references: References, chat: 
       return addTitle(card.add('\n'), question)
     },
     question,
-    { notice: '⚠️ This is not all of it.', reserve: 0 },
+    0,
     (card) => card.add(references.line(question.id, chat), 'code'),
   )
 }
@@ -159,10 +163,28 @@ function cut(text: string, max: number): string {
   return text.length <= max ? text : `${head(text, max - CUT.length)}${CUT}`
 }
 
+/** What each button does, by its place: neither a label nor a color has to be believed. */
+function effectsInWords(options: Question['options']): string {
+  const which = (effect: Effect, [one, many]: readonly [string, string]): string[] => {
+    const numbers = options.flatMap((option, i) => (option.effect === effect ? [i + 1] : []))
+    if (numbers.length === 0) return effect === 'approve' ? ['none approves'] : []
+    return [`${inWords(numbers)} ${numbers.length === 1 ? one : many}`]
+  }
+  return [
+    ...which('approve', ['approves (green)', 'approve (green)']),
+    ...which('reject', ['refuses (red)', 'refuse (red)']),
+    ...which('other', ['only answers', 'only answer']),
+  ].join(', ')
+}
+
+const inWords = (numbers: readonly number[]): string =>
+  [numbers.slice(0, -1).join(', '), numbers.at(-1)].filter((part) => part !== '').join(' and ')
+
+/** Header and footer are ours, whatever stands between them. `reserve` is what must stay free. */
 function compose(
   addHeader: (card: TextBuilder) => boolean,
   question: Question,
-  { notice, reserve }: { notice: string; reserve: number },
+  reserve: number,
   addFooter: (card: TextBuilder) => void,
 ): Card {
   const footer = new TextBuilder()
@@ -170,9 +192,10 @@ function compose(
   const card = new TextBuilder()
   const isNamed = addHeader(card)
   const message = visible(question.message)
-  const metadata = metadataLines(question.metadata)
-  const room = MAX_TEXT - card.text.length - footer.text.length - notice.length - BETWEEN
-  const isWhole = isNamed && message.length + metadata.length <= room - reserve
+  const facts = factLines(question.metadata)
+  const metadata = facts.map((fact) => cut(fact, MAX_FACT)).join('\n')
+  const room = MAX_TEXT - card.text.length - footer.text.length - NOTICE_ROOM - BETWEEN
+  const isRoomy = message.length + metadata.length <= room - reserve
   // A third is for the metadata, if it needs that much.
   const messageRoom = Math.max(room - metadata.length, Math.floor((room * 2) / 3))
   const shownMessage = head(message, messageRoom)
@@ -180,41 +203,32 @@ function compose(
   card.add('\n').add(shownMessage, message.length > 1_000 ? 'expandable_blockquote' : 'blockquote')
   card.add('\n\n')
   if (shownMetadata !== '') card.add(shownMetadata, 'blockquote').add('\n\n')
-  const isShown = isNamed && shownMessage === message && shownMetadata === metadata
-  if (!isShown) card.add(notice, 'bold').add('\n\n')
+  const missing = [
+    ...missingOf('the message', [shownMessage], [message]),
+    ...missingOf('the metadata', shownMetadata === '' ? [] : shownMetadata.split('\n'), facts),
+    ...(isNamed ? [] : ['part of a name']),
+  ]
+  if (missing.length > 0) card.add(`${notAll(missing)}\n\n`, 'bold')
   const offset = card.text.length
   card.text += footer.text
   card.entities.push(...footer.entities.map((one) => ({ ...one, offset: one.offset + offset })))
   return {
     text: card.text,
     entities: card.entities,
-    attachment: isWhole ? undefined : wholeText(question),
+    attachment: isRoomy && missing.length === 0 ? undefined : shownText(question),
   }
 }
 
-/** A line for each entry. A value never makes a line of its own. */
-function metadataLines(metadata: JsonObject): string {
-  return Object.entries(metadata)
-    .map(([key, value]) => {
-      const text = typeof value === 'string' ? value : JSON.stringify(value)
-      return `${visibleLine(key)}: ${visibleLine(text)}`
-    })
-    .join('\n')
+const notAll = (missing: readonly string[]): string =>
+  `⚠️ This is not all of it: ${missing.join(' and ')} is missing. The whole text is in the file above.`
+
+/** How much is missing, in characters, as people would count them. */
+function missingOf(what: string, shown: readonly string[], whole: readonly string[]): string[] {
+  const all = count(whole.join('\n'))
+  const dots = shown.filter((line, i) => !whole[i]?.startsWith(line)).length
+  const missing = all - count(shown.join('\n')) + dots
+  if (missing === 0) return []
+  return [`${missing.toLocaleString('en')} of ${all.toLocaleString('en')} characters of ${what}`]
 }
 
-function wholeText({ id, clientId, sessionId, message, metadata, options }: Question): string {
-  return [
-    `Request ${id}`,
-    `Client ${visibleLine(clientId)}, session ${visibleLine(sessionId)}`,
-    '',
-    '--- message ---',
-    visible(message),
-    '',
-    '--- metadata ---',
-    metadataLines(metadata) || '(none)',
-    '',
-    '--- options ---',
-    options.map(({ label, effect }) => `${visibleLine(label)} (${effect})`).join('\n') || '(none)',
-    '',
-  ].join('\n')
-}
+const count = (text: string): number => [...text].length

@@ -1,7 +1,8 @@
 import type { Bot, Context } from 'grammy'
 import type { Message } from 'grammy/types'
 import type { CardStore, InvitationStore } from '../../core/card.ts'
-import { duration, head, visibleLine } from '../render.ts'
+import { visibleLine } from '../../core/visible.ts'
+import { duration, head } from '../render.ts'
 import { isGroup } from './reviewers.ts'
 import type { Says } from './says.ts'
 

@@ -63,7 +63,7 @@ function expectAllOf(card: StoredMessage, asked: Asked, message: string, metadat
   expect(text.includes('This is not all of it')).toBe(!isWhole)
   if (isWhole) return
   expect(files).toHaveLength(1)
-  expect(files[0]).toContain(`\n${message}\n`)
+  expect(files[0]?.endsWith(` characters, to the end ---\n${message}\n`)).toBe(true)
   const lines = new Set(files[0]?.split('\n'))
   expect(facts.filter((fact) => !lines.has(fact))).toEqual([])
   expect(message.startsWith(quotes[0]?.slice(0, 800) ?? '')).toBe(true)

@@ -36,7 +36,7 @@ describe('a card', () => {
       '',
       ...['env: production', 'risk: 3', 'hosts: ["a","b"]', 'dry_run: false', 'ticket: null'],
       '',
-      'Press a button to decide.',
+      'Press a button: 1 approves (green), 2 refuses (red), 3 only answers.',
       `⏳ Open for 10 minutes, until ${minuteOf(view.expires_at)} UTC`,
       expect.stringMatching(new RegExp(`^${id}\\.[\\w-]{16}$`)),
     ])
@@ -198,7 +198,7 @@ describe('text of an agent', () => {
     const imitation = [
       'fine.',
       '',
-      'Press a button to decide.',
+      'Press a button: 1 approves (green), 2 refuses (red).',
       '⏳ Open for 5 minutes, until 2030-01-01 00:00 UTC',
       earlier.card.text?.split('\n').at(-1),
       '',
