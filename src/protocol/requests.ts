@@ -6,7 +6,8 @@ import { invalid } from '../core/errors.ts'
 import type { Registration } from '../core/hub.ts'
 import type { Submission } from '../core/ports.ts'
 import type { Answer, JsonObject } from '../core/request.ts'
-import { id, parse, since, text, visiblePart, waitSeconds } from './fields.ts'
+import { id, parse, since, text, waitSeconds } from './fields.ts'
+import { pretense, skeleton } from './look-alikes.ts'
 
 /** Bodies and queries, the same for every transport, and what they mean to the core. */
 
@@ -80,11 +81,11 @@ const options = z
   .transform((value) => value ?? [])
   .superRefine((value, context) => {
     const seen = new Set<string>()
-    for (const [i, { label: name, effect }] of value.entries()) {
-      const looks = visiblePart(name.normalize('NFC'))
-      if (seen.has(looks)) {
-        context.addIssue({ code: 'custom', path: [i], message: 'looks like an option before it' })
-      }
+    for (const [i, given] of value.entries()) {
+      const { label: name, effect } = given
+      const looks = skeleton(name)
+      const problem = seen.has(looks) ? 'looks like an option before it' : pretense(given)
+      if (problem !== undefined) context.addIssue({ code: 'custom', path: [i], message: problem })
       seen.add(looks)
       if (effect === 'approve' && readLabel(name) === 'refusal') {
         context.addIssue({

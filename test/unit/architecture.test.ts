@@ -8,7 +8,10 @@ import { describe, expect, test } from 'vitest'
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/core': ['src/core'],
-  'src/protocol': ['src/protocol', 'src/core', 'node:crypto', 'npm:zod', 'npm:canonicalize'],
+  'src/protocol': [
+    ...['src/protocol', 'src/core', 'node:crypto'],
+    ...['npm:zod', 'npm:canonicalize', 'npm:unhomoglyph'],
+  ],
   'src/protocol/types.ts': [],
   'src/storage': [
     ...['src/storage', 'src/core', 'node:'],
