@@ -131,8 +131,10 @@ export interface AddressStore {
   move(channel: string, from: string, to: string): Promise<void>
   /** The same reviewers, where they are now. */
   current(reviewers: Reviewers): Promise<Reviewers>
-  /** Nobody can be asked there: what was still to be sent fails. Returns the events. */
+  /** Nobody reads there any more: what is open there, sent or not, has failed. Returns the events. */
   unreachable(channel: string, address: string, error: string): Promise<readonly Event[]>
+  /** Somebody is there: what had failed and is open is owed again. False when nothing is. */
+  reachable(channel: string, address: string): Promise<boolean>
 }
 
 /** So many at once, and then one in so many milliseconds. */

@@ -23,7 +23,7 @@ export class PgAddressStore implements AddressStore {
       .innerJoin('deliveries', 'deliveries.request_id', 'requests.id')
       .select(REQUEST_COLUMNS)
       .where('deliveries.channel', '=', channel)
-      .where('deliveries.status', '=', 'queued')
+      .where('deliveries.status', 'in', ['queued', 'delivered'])
       .where('requests.status', '=', 'pending')
       .where(isAt('requests.reviewers', channel, address))
       .limit(MAX_FAILED)
@@ -36,6 +36,21 @@ export class PgAddressStore implements AddressStore {
       if (event) events.push(event)
     }
     return events
+  }
+
+  async reachable(channel: string, address: string): Promise<boolean> {
+    const rows = await this.#db
+      .updateTable('deliveries')
+      .from('requests')
+      .set(owedAnew)
+      .whereRef('requests.id', '=', 'deliveries.request_id')
+      .where('deliveries.channel', '=', channel)
+      .where('deliveries.status', '=', 'failed')
+      .where('requests.status', '=', 'pending')
+      .where(isAt('requests.reviewers', channel, address))
+      .returning('deliveries.request_id')
+      .execute()
+    return rows.length > 0
   }
 
   async move(channel: string, from: string, to: string): Promise<void> {
@@ -116,27 +131,26 @@ async function moveRequests(trx: Transaction<Tables>, channel: string, from: str
     .execute()
   if (requests.length === 0) return
   const ids = requests.map(({ id }) => id)
-  const queued = JSON.stringify({ channel, status: 'queued' })
   await trx
     .updateTable('requests')
-    .set({
-      reviewers: readdressed(channel, to),
-      delivery: sql<string>`(
-        SELECT jsonb_agg(
-          CASE WHEN entry ->> 'channel' = ${channel} AND entry ->> 'status' = 'failed'
-            THEN ${queued}::jsonb ELSE entry END
-          ORDER BY place)
-        FROM jsonb_array_elements(delivery) WITH ORDINALITY AS entries (entry, place))`,
-    })
+    .set({ reviewers: readdressed(channel, to) })
     .where('id', 'in', ids)
     .execute()
   await trx
     .updateTable('deliveries')
-    .set({ status: 'queued', error: null, attempts: 0, due_at: sql<Date>`clock_timestamp()` })
+    .set(owedAnew)
     .where('channel', '=', channel)
     .where('request_id', 'in', ids)
     .execute()
 }
+
+/** What the agent was told last holds until there is an event that says otherwise. */
+const owedAnew = {
+  status: 'queued',
+  error: null,
+  attempts: 0,
+  due_at: sql<Date>`clock_timestamp()`,
+} as const
 
 const isAt = (reviewers: string, channel: string, address: string) =>
   sql<boolean>`${sql.ref(reviewers)} -> ${channel} ->> 'address' = ${address}`

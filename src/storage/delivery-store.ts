@@ -214,7 +214,7 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
     return rows.map(toSession)
   }
 
-  /** Writes the event, unless it is settled or was said before. */
+  /** Writes the event, unless it is settled or was said before. A channel that was off has no entry. */
   #say(
     trx: Kysely<Tables>,
     request: HitlRequest,
@@ -226,10 +226,12 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
       type,
       guard: sql`NOT delivery @> jsonb_build_array(${entry}::jsonb)`,
       set: sql`delivery = (
-        SELECT jsonb_agg(
+        SELECT coalesce(jsonb_agg(
           CASE WHEN entry ->> 'channel' = ${news.channel} THEN ${entry}::jsonb ELSE entry END
-          ORDER BY place)
-        FROM jsonb_array_elements(delivery) WITH ORDINALITY AS entries (entry, place))`,
+          ORDER BY place), '[]')
+        FROM jsonb_array_elements(delivery) WITH ORDINALITY AS entries (entry, place))
+        || CASE WHEN delivery @> jsonb_build_array(jsonb_build_object('channel', ${news.channel}::text))
+          THEN '[]'::jsonb ELSE jsonb_build_array(${entry}::jsonb) END`,
     })
   }
 

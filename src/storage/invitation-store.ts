@@ -101,7 +101,10 @@ export class PgInvitationStore implements InvitationStore {
   }
 }
 
-/** What was asked while nobody could answer has its reviewer now, and its card is owed. */
+/**
+ * What was asked while nobody could answer has its reviewer now, and its card is owed. What the agent
+ * was told holds until the card is there, which is an event.
+ */
 async function openRequests(
   trx: Transaction<Tables>,
   tenant: string,
@@ -109,15 +112,9 @@ async function openRequests(
   channel: string,
   audience: Audience,
 ): Promise<void> {
-  const queued = JSON.stringify([{ channel, status: 'queued' }])
   const requests = await trx
     .updateTable('requests')
-    .set({
-      reviewers: sql`reviewers || ${JSON.stringify({ [channel]: audience })}::jsonb`,
-      delivery: sql`${queued}::jsonb || coalesce((
-        SELECT jsonb_agg(entry) FROM jsonb_array_elements(delivery) AS entry
-        WHERE entry ->> 'channel' <> ${channel}), '[]')`,
-    })
+    .set({ reviewers: sql`reviewers || ${JSON.stringify({ [channel]: audience })}::jsonb` })
     .where('tenant', '=', tenant)
     .where('session_id', '=', sessionId)
     .where('status', '=', 'pending')

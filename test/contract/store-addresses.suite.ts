@@ -54,9 +54,15 @@ export function addressContract(kind: StoreKind): void {
       if (owed?.type !== 'ask') expect.fail('a card was owed')
       await db.stores.deliveries.undelivered(owed, 'the group is gone')
       await db.stores.addresses.move('telegram', '-1', '-2')
-      const found = await db.stores.requests.find(TENANT, request.question.id)
-      expect(found?.request.state.delivery).toEqual([{ channel: 'telegram', status: 'queued' }])
-      expect(await claim(db)).toMatchObject([{ type: 'ask', audience: NEW.telegram }])
+      const { state } = await newest(db, request.question.id)
+      expect(state.delivery).toMatchObject([{ status: 'failed', error: 'the group is gone' }])
+      const [again] = await claim(db)
+      expect(again).toMatchObject({ type: 'ask', audience: NEW.telegram })
+      const there = card(request.question.id, '-2')
+      expect(await db.stores.deliveries.delivered(there, again?.request ?? request)).toMatchObject({
+        type: 'request.delivered',
+        state: { delivery: [{ channel: 'telegram', status: 'delivered' }] },
+      })
     })
 
     test('is known by all its earlier ones, and others are as they are', async () => {
@@ -100,7 +106,7 @@ export function addressContract(kind: StoreKind): void {
   })
 
   describe('an address where nobody can be asked', () => {
-    test('V3: fails what was still to be sent, once, and nothing else', async () => {
+    test('V3: fails what is open there, asked or still to be asked, once, and nothing else', async () => {
       await using db = await start(kind)
       const [queued, delivered, settled] = [await asked(db), await asked(db), await asked(db)]
       await db.stores.deliveries.delivered(card(delivered.question.id, '-1'), delivered)
@@ -108,18 +114,48 @@ export function addressContract(kind: StoreKind): void {
       await db.session({ id: 'session-2', reviewers: NEW })
       await db.ask({ sessionId: 'session-2' }, { plan: QUEUED })
       const gone = () => db.stores.addresses.unreachable('telegram', '-1', 'blocked')
+      const failed = [{ channel: 'telegram', status: 'failed', error: 'blocked' }]
       const events = await gone()
-      expect(events).toMatchObject([
-        {
-          type: 'request.undelivered',
-          question: { id: queued.question.id },
-          state: { delivery: [{ channel: 'telegram', status: 'failed', error: 'blocked' }] },
-        },
-      ])
+      const ids = events.map(({ question }) => question.id)
+      expect(ids.sort()).toEqual([queued.question.id, delivered.question.id].sort())
+      for (const { type, state } of events) {
+        expect([type, state.delivery]).toEqual(['request.undelivered', failed])
+      }
       expect(await gone()).toEqual([])
       expect(await claim(db)).toMatchObject([
         { type: 'ask', request: { question: { sessionId: 'session-2' } } },
       ])
     })
+
+    test('owes its cards again once somebody is there, and tells only when they are', async () => {
+      await using db = await start(kind)
+      const [open, settled] = [await asked(db), await asked(db)]
+      await db.stores.deliveries.delivered(card(open.question.id, '-1'), open)
+      const { addresses } = db.stores
+      await addresses.unreachable('telegram', '-1', 'blocked')
+      await db.stores.requests.settle(settled, approval(), 'a')
+      expect(await addresses.reachable('telegram', '-9')).toBe(false)
+      expect(await addresses.reachable('telegram', '-1')).toBe(true)
+      expect(await addresses.reachable('telegram', '-1')).toBe(false)
+      await newest(db, open.question.id)
+      const [owed, ...others] = await claim(db)
+      expect(others).toEqual([])
+      expect(owed).toMatchObject({ type: 'ask', attempt: 1, request: { question: open.question } })
+      const again = { ...card(open.question.id, '-1'), message: 'm2' }
+      expect(await db.stores.deliveries.delivered(again, open)).toMatchObject({
+        type: 'request.delivered',
+      })
+    })
   })
+}
+
+/** The request, which is as its newest event says: nothing changes without one. */
+async function newest({ stores }: Started, id: string) {
+  const found = await stores.requests.find(TENANT, id)
+  if (!found) expect.fail('the request is there')
+  const { question, cursor, state } = found.request
+  const target = { tenant: TENANT, sessionId: question.sessionId }
+  const { events } = await stores.log.read(target, cursor.seq - 1, 1)
+  expect(events).toMatchObject([{ cursor, state }])
+  return found.request
 }

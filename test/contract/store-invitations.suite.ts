@@ -48,7 +48,8 @@ export function invitationContract(kind: StoreKind): void {
       const stored = await at.stores.requests.find(TENANT, open.request.question.id)
       expect(stored?.request).toMatchObject({
         question: { reviewers: session?.reviewers },
-        state: { delivery: [{ channel: 'telegram', status: 'queued' }] },
+        // What it was told last. There is no event in between.
+        ...{ state: open.request.state, cursor: open.request.cursor },
       })
       const owed = await at.stores.deliveries.claim({
         channels: ['telegram'],
@@ -58,8 +59,23 @@ export function invitationContract(kind: StoreKind): void {
       expect(owed).toMatchObject([
         { type: 'ask', audience: telegram(session), request: stored?.request },
       ])
+      const sent = { channel: 'telegram', address: '41', message: 'm1' }
+      const requestId = open.request.question.id
+      const event = await at.stores.deliveries.delivered({ ...sent, requestId }, open.request)
+      expect(event?.state.delivery).toEqual([{ channel: 'telegram', status: 'delivered' }])
       const untouched = await at.stores.requests.find(TENANT, settled.request.question.id)
       expect(untouched?.request.question).toEqual(settled.request.question)
+    })
+
+    test('what was asked while the channel was off is told of when its card is there', async () => {
+      await using at = await start(kind)
+      const code = await invited(at)
+      const { request } = await at.ask({}, { plan: () => [] })
+      await at.stores.invitations.accept(code, 'telegram', '41', '7')
+      const requestId = request.question.id
+      const card = { channel: 'telegram', address: '41', message: 'm1', requestId }
+      const event = await at.stores.deliveries.delivered(card, request)
+      expect(event?.state.delivery).toEqual([{ channel: 'telegram', status: 'delivered' }])
     })
 
     test('R7: what was asked stays as it was, whoever joins', async () => {

@@ -29,7 +29,7 @@ export class Addresses {
     )
     bot.on('my_chat_member', async ({ myChatMember: { chat, new_chat_member } }) => {
       const { status } = new_chat_member
-      if (status !== 'kicked' && status !== 'left') return
+      if (status !== 'kicked' && status !== 'left') return this.back(String(chat.id))
       const why = chat.type === 'private' ? 'was blocked by the user' : `was removed from the chat`
       await this.#lose(String(chat.id), `the bot ${why}`)
     })
@@ -47,12 +47,18 @@ export class Addresses {
     return false
   }
 
+  /** Somebody is there who was not: a person who starts the bot, a group that has it again. */
+  async back(chat: string): Promise<void> {
+    const { addresses, deliver } = this.#parts
+    if (await addresses.reachable(CHANNEL, chat)) deliver()
+  }
+
   async #move(from: number | string, to: number): Promise<void> {
     await this.#parts.addresses.move(CHANNEL, String(from), String(to))
     this.#parts.deliver()
   }
 
-  /** What waits for its turn there need not wait for its own refusal. */
+  /** What waits for its turn there need not wait for its own refusal; what was sent is not read. */
   async #lose(chat: string, error: string): Promise<void> {
     const { addresses, hub } = this.#parts
     hub.publish(await addresses.unreachable(CHANNEL, chat, error))

@@ -3,6 +3,7 @@ import type { Message } from 'grammy/types'
 import type { CardStore, InvitationStore } from '../../core/card.ts'
 import { visibleLine } from '../../core/visible.ts'
 import { duration, head } from '../render.ts'
+import type { Addresses } from './addresses.ts'
 import { isGroup } from './reviewers.ts'
 import type { Says } from './says.ts'
 
@@ -22,6 +23,7 @@ export interface CommandParts {
   readonly cards: CardStore
   readonly invitations: InvitationStore
   readonly says: Says
+  readonly addresses: Addresses
   deliver(requestId?: string): void
 }
 
@@ -53,6 +55,7 @@ async function start(parts: CommandParts, message: Message, code: string): Promi
   const { chat, from } = message
   if (from === undefined) return HELP
   if (code === '') {
+    await parts.addresses.back(String(chat.id))
     const group = isGroup(String(chat.id)) ? `\nThe id of this group is ${chat.id}.` : ''
     return `Your numeric id is ${from.id}. Register a session with it as telegram_id, and its questions come here.${group}\n\n/help`
   }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { FaultOptions } from '../../support/telegram/telegram.ts'
-import { type Asked, type Line, labelsOf, Scene, type Somebody } from './scene.ts'
+import { type Asked, isCardOf, type Line, labelsOf, Scene, type Somebody } from './scene.ts'
 
 /** What becomes of a card that Telegram does not take at once. */
 
@@ -77,6 +77,79 @@ describe('an agent hears at once that nobody was asked when the reviewer', () =>
     await undelivered(line)
     scene.tg.unblock(ann)
     const asked = await scene.ask(line, { options: OPTIONS })
+    expect(await scene.decide(ann, asked, '🚀 Deploy')).toMatchObject({ outcome: 'approved' })
+  })
+
+  test.for([
+    ['blocks the bot', (ann: Somebody) => scene.tg.block(ann), /blocked by the user/],
+    ['blocks the bot before the next card', (ann: Somebody) => scene.tg.block(ann), /blocked/],
+  ] as const)('was asked, and %s', async ([how, leave, reason]) => {
+    const ann = scene.person()
+    const line = await scene.line(ann.id)
+    const asked = await scene.ask(line, { options: OPTIONS })
+    leave(ann)
+    if (how.endsWith('card')) await undelivered(line)
+    const lost = await scene.event(
+      line,
+      ({ type, request_id }) => type === 'request.undelivered' && request_id === asked.id,
+    )
+    expect(lost?.data).toMatchObject({ status: 'pending', delivery: failed(reason) })
+    expect((await scene.view(asked.id)).delivery).toEqual(lost?.data.delivery)
+  })
+
+  test('was asked in a group that throws the bot out', async () => {
+    const ann = scene.person()
+    const group = scene.tg.group({ members: [ann] })
+    const line = await scene.line(group.id, { approvers: [ann.id] })
+    const { id } = await scene.ask(line, { options: OPTIONS })
+    scene.tg.setBotStatus(group, ann, 'kicked')
+    const lost = await scene.event(
+      line,
+      ({ type, request_id }) => type === 'request.undelivered' && request_id === id,
+    )
+    expect(lost?.data.delivery).toEqual(failed(/removed from the chat/))
+  })
+
+  test('is asked again once he is back, and either card counts', async () => {
+    const ann = scene.person()
+    const line = await scene.line(ann.id)
+    const [one, other] = [
+      await scene.ask(line, { options: OPTIONS }),
+      await scene.ask(line, { options: OPTIONS }),
+    ]
+    scene.tg.block(ann)
+    for (const { id } of [one, other]) {
+      await scene.event(line, (e) => e.type === 'request.undelivered' && e.request_id === id)
+    }
+    scene.tg.unblock(ann)
+    for (const { id, card } of [one, other]) {
+      const again = await scene.tg.waitForMessage(
+        ann.id,
+        (message) => isCardOf(id)(message) && message.message_id !== card.message_id,
+      )
+      expect(labelsOf(again)).toEqual(OPTIONS)
+      const told = await scene.event(
+        line,
+        ({ request_id, data }) => request_id === id && data.delivery[0]?.status === 'delivered',
+      )
+      expect(told?.type).toBe('request.delivered')
+    }
+    expect(await scene.decide(ann, one, '🚀 Deploy')).toMatchObject({ outcome: 'approved' })
+    const [, second] = scene.cards(ann.id, other.id)
+    if (!second) expect.fail('a second card was sent')
+    const pressed = { ...other, card: second }
+    expect(await scene.decide(ann, pressed, '⏸️ Hold')).toMatchObject({ outcome: 'rejected' })
+  })
+
+  test('had not started the bot, and starts it', async () => {
+    const ann = scene.stranger()
+    const line = await scene.line(ann.id)
+    await undelivered(line)
+    const [event] = await scene.events(line)
+    const id = event?.request_id ?? ''
+    scene.tg.send({ user: ann, text: '/start' })
+    const card = await scene.card(ann.id, id)
+    const asked = { id, card, view: await scene.view(id) }
     expect(await scene.decide(ann, asked, '🚀 Deploy')).toMatchObject({ outcome: 'approved' })
   })
 
