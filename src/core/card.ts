@@ -173,6 +173,8 @@ export interface Courier {
   readonly channel: string
   /** Why nobody can be asked there now; undefined when a card can be sent. */
   unreachable(audience: Audience | undefined): string | undefined
+  /** What is wrong with who may answer, given where they are asked. */
+  problem?(audience: Audience): string | undefined
   /** Shows the request. A repeated call after a lost answer may show it twice; both cards count. */
   ask(owed: OwedAsk): Promise<Card>
   /** Makes the card show the outcome and takes its buttons away. */

@@ -1,5 +1,5 @@
 import type { AddressStore, Courier } from './card.ts'
-import { LoopgateError } from './errors.ts'
+import { invalid, LoopgateError } from './errors.ts'
 import type { Event, Since } from './event.ts'
 import type {
   Bus,
@@ -88,7 +88,8 @@ export class Hub {
   /**
    * Makes a session, or reactivates it. Reviewers are set when it is made; later only a person may
    * change them, because an agent that could would choose who decides on what it asks.
-   * @throws {LoopgateError} FORBIDDEN for another client_id, or for other reviewers by an agent.
+   * @throws {LoopgateError} FORBIDDEN for another client_id, or for other reviewers by an agent;
+   * INVALID_INPUT for reviewers that do not go together.
    */
   async register(principal: Principal, registration: Registration): Promise<Session> {
     const { sessions, addresses } = this.#options
@@ -107,9 +108,20 @@ export class Hub {
         'the reviewers of a session are set when it is made; only a person can change them',
       )
     }
+    const merged = merge(session.reviewers, reviewers)
+    if (isChanged) this.#requireSensible(merged)
     const current = session.active ? session : await sessions.setActive(tenant, id, true)
     if (!isChanged) return current ?? session
-    return (await sessions.setReviewers(tenant, id, merge(session.reviewers, reviewers))) ?? session
+    return (await sessions.setReviewers(tenant, id, merged)) ?? session
+  }
+
+  /** What is named now, beside what was named before. */
+  #requireSensible(reviewers: Reviewers): void {
+    for (const courier of this.#options.couriers) {
+      const audience = reviewers[courier.channel]
+      const problem = audience && courier.problem?.(audience)
+      if (problem !== undefined) throw invalid('/approvers', problem)
+    }
   }
 
   async deactivate(principal: Principal, id: string): Promise<void> {

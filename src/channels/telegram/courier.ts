@@ -15,6 +15,7 @@ import type { Addresses } from './addresses.ts'
 import { isBadToken, isDoneAnyway, toDeliveryError } from './bot-api.ts'
 import { keyboard, openCard, settledCard } from './card.ts'
 import type { References } from './references.ts'
+import { isGroup } from './reviewers.ts'
 import type { Sender, Sending } from './sender.ts'
 import type { SentCards } from './sent-cards.ts'
 import type { TelegramState } from './state.ts'
@@ -55,6 +56,12 @@ export class TelegramCourier implements Courier {
     if (failure !== undefined) return failure
     if ((audience?.address ?? null) !== null) return undefined
     return 'no reviewer yet: register the session with telegram_id, or open its link_url in Telegram'
+  }
+
+  problem({ address, approvers }: Audience): string | undefined {
+    if (address === null || isGroup(address)) return undefined
+    const others = approvers.some((approver) => approver !== address)
+    return others ? `in the private chat ${address} only that user can be an approver` : undefined
   }
 
   async ask({ request, audience }: OwedAsk): Promise<Card> {

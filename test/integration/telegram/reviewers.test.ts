@@ -55,6 +55,30 @@ describe('in a private chat', () => {
   })
 })
 
+test('a person can not name an approver who can not be in the chat, and then nothing changes', async () => {
+  const [ann, bob] = [scene.person('Ann'), scene.person('Bob')]
+  const { session_id, client_id } = await scene.line(ann.id)
+  const body = { session_id, client_id, approvers: [bob.id] }
+  const refused = await scene.app.post('/hitl/register', body, await scene.app.person())
+  expect(refused).toMatchObject({ status: 400, body: { errors: [{ path: '/approvers' }] } })
+  const same = { session_id, client_id, telegram_id: ann.id, approvers: [ann.id] }
+  expect(await scene.app.post('/hitl/register', same)).toMatchObject({ status: 200 })
+})
+
+test('a person moves a session from a private chat to a group and back, naming what changes', async () => {
+  const [ann, bob] = [scene.person('Ann'), scene.person('Bob')]
+  const group = scene.tg.group({ members: [ann, bob] })
+  const line = await scene.line(ann.id)
+  await change(line, { telegram_id: group.id, approvers: [ann.id] })
+  await change(line, { approvers: [bob.id] })
+  const asked = await ask({ ...line, chat: group.id })
+  await expectNoReviewer(scene.press(ann, asked, '🚀 Deploy'), asked)
+  expect(await scene.decide(bob, asked, '🚀 Deploy')).toMatchObject({ outcome: 'approved' })
+  await change(line, { telegram_id: ann.id })
+  const next = await ask(line)
+  expect(await scene.decide(ann, next, '⏸️ Hold')).toMatchObject({ outcome: 'rejected' })
+})
+
 describe('in a group with named approvers', () => {
   const people = () => [scene.person('Ann'), scene.person('Bob'), scene.person('Eve')] as const
 
@@ -79,6 +103,24 @@ describe('in a group with named approvers', () => {
     const asAnn = { ...ann, id: eve.id, username: 'ann' }
     const data = dataOf(asked.card)[0] ?? ''
     await expectNoReviewer(scene.tg.press({ user: asAnn, chat, messageId, data }), asked)
+  })
+
+  test.for([
+    ['a bot', 4_200_001],
+    ['whoever hides behind the group', 1_087_968_824],
+    ['whoever hides behind a channel', 136_817_688],
+  ] as const)('%s may not answer, not even when it is named', async ([, id]) => {
+    const [ann] = people()
+    const group = scene.tg.group({ members: [ann] })
+    const asked = await ask(await scene.line(group.id, { approvers: [id, ann.id] }))
+    const { chat, message_id: messageId } = asked.card
+    const data = dataOf(asked.card)[0] ?? ''
+    const from = { id, is_bot: true, first_name: 'Robot' }
+    await expectNoReviewer(
+      scene.tg.press({ user: ann, chat, messageId, data, extra: { from } }),
+      asked,
+    )
+    expect(await scene.decide(ann, asked, '🚀 Deploy')).toMatchObject({ outcome: 'approved' })
   })
 
   test('one who was removed since may not answer, and one who was added since may not either', async () => {
