@@ -1,6 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { extname, join } from 'node:path'
 import type { FastifyRequest } from 'fastify'
 import * as z from 'zod'
 import { LoopgateError } from '../../core/errors.ts'
@@ -9,6 +9,16 @@ import { parse } from '../../protocol/fields.ts'
 import { parseDecision } from '../../protocol/requests.ts'
 import { toView } from '../../protocol/view.ts'
 import { type Channel, type ChannelContext, defineChannel } from '../channel.ts'
+
+const PAGE = [
+  ...['page.html', 'page.css', 'card.css'],
+  ...['page.js', 'card.js', 'dom.js', 'server.js', 'text.js'],
+] as const
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html',
+  '.css': 'text/css',
+  '.js': 'text/javascript',
+}
 
 const link = z.object({ code: z.string().max(200) })
 const params = z.object({ id: z.string() })
@@ -93,14 +103,10 @@ function isSame(a: string, b: string): boolean {
 
 /** Loading the page spends nothing: its script does, which previewers and scanners do not run. */
 function addPage({ http }: ChannelContext): void {
-  const read = (name: string) => readFileSync(join(import.meta.dirname, name), 'utf8')
-  const files = [
-    ['/console', 'page.html', 'text/html; charset=utf-8'],
-    ['/console/page.js', 'page.js', 'text/javascript; charset=utf-8'],
-    ['/console/page.css', 'page.css', 'text/css; charset=utf-8'],
-  ] as const
-  for (const [path, name, type] of files) {
-    const text = read(name)
+  for (const name of PAGE) {
+    const text = readFileSync(join(import.meta.dirname, name), 'utf8')
+    const path = name === 'page.html' ? '/console' : `/console/${name}`
+    const type = `${TYPES[extname(name)]}; charset=utf-8`
     http.get(path, (_request, reply) => {
       reply
         .type(type)

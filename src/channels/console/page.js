@@ -1,160 +1,36 @@
 /**
  * The console's plain page: what is open, and a person's answer to it.
  *
- * What others wrote gets into the page as text alone, by `put`. A decision is sent once for one
- * press and never repeated by itself; only the list is asked for again.
+ * A decision is sent once for one press and never repeated by itself; only the list is asked for
+ * again.
  */
 
-/** @typedef {import('../../protocol/types.ts').RequestView} View */
-/** @typedef {{ view: View, root: HTMLElement, isSending: boolean, isInDoubt: boolean }} Card */
-/** @typedef {{ status: number, retryMs: number, body: any }} Answer */
+import { clampCard, drawCard, outcomeLine, setLocked, showFailures, showTimeLeft } from './card.js'
+import { find, later, make, put } from './dom.js'
+import { call, TOKEN } from './server.js'
+import { oneLine } from './text.js'
+
+/** @typedef {import('./card.js').Card} Card */
+/** @typedef {import('./card.js').View} View */
+/** @typedef {import('./server.js').Answer} Answer */
 
 const VISIBLE_MS = 2_000
 /** A tab in the background still counts in its title, at leisure. */
 const HIDDEN_MS = 15_000
-const ANSWER_MS = 20_000
 /** After cards moved, presses don't count for so long: they were meant for what was there before. */
 const MOVED_MS = 400
 const TOAST_MS = 6_000
 const KEPT = 20
-/** Pixels of what an agent wrote before "Show all". */
-const TALL = 420
-/** Characters of a label that gets a row of its own, and of an answer in one line. */
-const WIDE = 24
-const LONG = 100
-const TOKEN = 'loopgate.token'
-
 const UNREACHABLE = "The server can't be reached. Nothing was sent; trying again."
 const IN_DOUBT = "The server didn't answer. Whether your answer arrived shows here when it is back."
-const EFFECTS = {
-  approve: ['Approve', 'approves'],
-  reject: ['Refuse', 'refuses'],
-  other: ['Answer', 'answers'],
-}
-/** And what to say where nobody decided. */
-const OUTCOMES = {
-  approved: ['✅ Approved'],
-  rejected: ['⛔ Rejected'],
-  answered: ['💬 Answered'],
-  expired: ['⌛ Expired', 'nobody answered in time'],
-  canceled: ['🚫 Canceled', 'the question was taken back'],
-}
-
 /** @type {Map<string, Card>} */
 const cards = new Map()
 /** @type {Set<string>} */
 const settled = new Set()
-/** @type {Record<string, number>} */
-const timers = {}
-/** How far the server's clock is ahead of this one. */
-let ahead = 0
 let isRefreshing = false
 let isRefreshWanted = false
 
-/** @type {(selector: string, root?: ParentNode) => any} */
-const find = (selector, root = document) => root.querySelector(selector)
-
-/** @type {(name: string, ms: number, act: () => unknown) => void} */
-function later(name, ms, act) {
-  clearTimeout(timers[name])
-  timers[name] = window.setTimeout(act, ms)
-}
-
-// ---- What others wrote, by the rules of ../render.ts, with our marks set apart by style ----
-
-const UNSEEN = /[[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]--[\n\t]]/v
-const EACH_UNSEEN = new RegExp(UNSEEN, 'gv')
-/** Joiners and selectors are right inside an emoji, and only there. */
-const EMOJI = /^\p{RGI_Emoji}$/v
-const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' })
-
-/** NUL is unseen, so that none is left in the text when it separates the marks from it. */
-const mark = (/** @type {string} */ text) => `\0⟨${text}⟩\0`
-
-/** @param {string} char */
-const codePoint = (char) =>
-  mark(`U+${(char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`)
-
-/** @param {string} text */
-const reveal = (text) =>
-  Array.from(graphemes.segment(text), ({ segment }) =>
-    EMOJI.test(segment) ? segment : segment.replace(EACH_UNSEEN, codePoint),
-  )
-    .join('')
-    .replace(
-      /(\0⟨U[^⟩]+⟩\0)\1{3,}/gu,
-      (run, one) => one + mark(`${run.length / one.length - 1} more`),
-    )
-
-/** Every second part is a mark of ours: for what is not seen, or too many blanks. @param {string} text */
-function partsOf(text) {
-  const lines = text.replace(/\r\n?/g, '\n').replaceAll('\t', '    ')
-  return (UNSEEN.test(lines) ? reveal(lines) : lines)
-    .replace(
-      /\n(?:\p{Zs}*\n){3,}/gu,
-      (run) => `\n${mark(`${run.split('\n').length - 2} blank lines`)}\n`,
-    )
-    .replace(/\p{Zs}{41,}/gu, (run) => ` ${mark(`${run.length} spaces`)} `)
-    .split('\0')
-}
-
-/** So that nothing in it can pass for a line of ours. @param {string} text */
-const oneLine = (text) => text.replace(/\r\n?|\n/g, ' ⏎ ')
-
-/** @param {string} text */
-const visible = (text) => partsOf(oneLine(text)).join('')
-
-/** @param {Element} element @param {string} text */
-function put(element, text) {
-  const nodes = partsOf(text).map((part, i) => {
-    const node = document.createElement('span')
-    node.className = 'mark'
-    node.textContent = part
-    return i % 2 ? node : part
-  })
-  element.replaceChildren(...nodes)
-}
-
-/** @param {string} tag @param {string} className @param {string} text */
-function make(tag, className, text) {
-  const element = document.createElement(tag)
-  element.className = className
-  put(element, text)
-  return element
-}
-
-/** @param {string} className @param {string} text @param {() => unknown} onPress */
-function makeButton(className, text, onPress) {
-  const button = make('button', className, '')
-  button.setAttribute('type', 'button')
-  button.append(make('span', '', text))
-  button.addEventListener('click', onPress)
-  return button
-}
-
 // ---- The server ----
-
-/** Undefined when no answer came. @type {(path: string, body?: object) => Promise<Answer | undefined>} */
-async function call(path, body) {
-  const token = sessionStorage.getItem(TOKEN)
-  const headers = new Headers(token ? { authorization: `Bearer ${token}` } : {})
-  if (body) headers.set('content-type', 'application/json')
-  const post = body && { method: 'POST', body: JSON.stringify(body) }
-  try {
-    const response = await fetch(path, { ...post, headers, signal: AbortSignal.timeout(ANSWER_MS) })
-    setClock(response.headers.get('date'))
-    const retryMs = Number(response.headers.get('retry-after')) * 1000
-    return { status: response.status, retryMs, body: await response.json() }
-  } catch {
-    return undefined
-  }
-}
-
-/** The header has whole seconds; a smaller difference is none. @param {string | null} date */
-function setClock(date) {
-  const now = Date.parse(date ?? '') - Date.now()
-  if (Math.abs(now - ahead) > 2_000) ahead = now
-}
 
 /** Spends the code of the link. Previewers and scanners, which run no script, don't. */
 async function signIn() {
@@ -247,101 +123,10 @@ function addCard(view) {
   const root = find('article', find('#card').content.cloneNode(true))
   const card = { view, root, isSending: false, isInDoubt: false }
   cards.set(view.request_id, card)
-  root.setAttribute('aria-label', visible(`Question of ${view.client_id}`))
-  put(find('.client', root), oneLine(view.client_id))
-  put(find('.session', root), oneLine(view.session_id))
-  put(find('.message', root), view.message)
-  put(find('.id', root), view.request_id)
-  showMetadata(root, view.metadata)
-  showFailures(root, view)
-  if (view.options.length > 0) offerOptions(card)
-  else offerText(card)
+  drawCard(card, decide)
   find('#open').append(root)
-  for (const box of root.querySelectorAll('.message, .metadata')) clamp(box)
-  showTimeLeft(card)
+  clampCard(card)
   moved()
-}
-
-/** @param {HTMLElement} root @param {View['metadata']} metadata */
-function showMetadata(root, metadata) {
-  const list = find('.metadata', root)
-  for (const [key, value] of Object.entries(metadata)) {
-    const text = typeof value === 'string' ? value : JSON.stringify(value, null, 2)
-    list.append(make('dt', '', oneLine(key)), make('dd', '', text))
-  }
-  list.hidden = list.childElementCount === 0
-}
-
-/** @param {HTMLElement} root @param {View} view */
-function showFailures(root, { delivery }) {
-  const list = find('.failures', root)
-  const failed = delivery.filter(({ status }) => status === 'failed')
-  const lines = failed.map(({ channel, error = 'no reason given' }) => `${channel}: ${error}`)
-  list.replaceChildren(...lines.map((line) => make('li', '', oneLine(`Not delivered by ${line}`))))
-  list.hidden = failed.length === 0
-}
-
-/** What is tall is cut, with a button for the rest. @param {HTMLElement} box */
-function clamp(box) {
-  if (box.scrollHeight <= TALL * 1.2) return
-  box.classList.add('cut')
-  const length = [...(box.textContent ?? '')].length.toLocaleString('en')
-  const more = makeButton('plain more', `Show all ${length} characters`, () => {
-    box.classList.remove('cut')
-    more.remove()
-  })
-  box.after(more)
-}
-
-/** @param {Card} card */
-function offerOptions(card) {
-  const buttons = card.view.options.map(({ label, effect }) => {
-    const [verb, does = ''] = EFFECTS[effect]
-    const size = label.length > WIDE ? 'wide' : ''
-    const press = () => decide(card, { option: label })
-    const button = makeButton(`${effect} ${size}`, oneLine(label), press)
-    button.append(make('small', '', does))
-    button.setAttribute('aria-label', `${verb}: ${visible(label)}`)
-    return button
-  })
-  find('.options', card.root).append(...buttons)
-  find('.text', card.root).remove()
-}
-
-/** @param {Card} card */
-function offerText(card) {
-  const { root, view } = card
-  find('.options', root).remove()
-  find(view.request_type === 'input' ? '.as-confirmation' : '.as-input', root).remove()
-  const box = find('.response', root)
-  const send = () => (box.value.trim() ? decide(card, { response: box.value }) : box.focus())
-  find('.send', root).addEventListener('click', send)
-  box.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
-    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) send()
-  })
-}
-
-/** @param {Card} card */
-function showTimeLeft({ view, root }) {
-  const seconds = Math.ceil((Date.parse(view.expires_at) - Date.now() - ahead) / 1000)
-  const element = find('.left', root)
-  element.textContent = timeLeft(seconds)
-  element.classList.toggle('soon', seconds < 60)
-}
-
-/** @param {number} seconds */
-function timeLeft(seconds) {
-  const minutes = Math.floor(seconds / 60)
-  if (seconds <= 0) return 'time is over'
-  if (minutes < 60) return `${minutes}:${String(seconds % 60).padStart(2, '0')} left`
-  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min left`
-  return `${Math.floor(minutes / 1440)} days ${Math.floor((minutes % 1440) / 60)} h left`
-}
-
-/** @param {Card} card @param {boolean} isLocked @param {string} note */
-function setLocked({ root }, isLocked, note) {
-  find('fieldset', root).disabled = isLocked
-  put(find('.note', root), note)
 }
 
 // ---- A decision ----
@@ -386,16 +171,6 @@ function settle(card, view, by = '', note = '') {
   while (list.childElementCount > KEPT) list.lastElementChild.remove()
   list.parentElement.hidden = false
   toast(`${line}. ${note}`)
-}
-
-/** @param {View} view @param {string} by */
-function outcomeLine({ outcome, response, decided_by, timestamp }, by) {
-  const [title, otherwise] = OUTCOMES[outcome ?? 'canceled']
-  const said = [...oneLine(response ?? '')]
-  const what = said.length > LONG ? `${said.slice(0, LONG).join('')}…` : said.join('')
-  const who = by || oneLine(decided_by ? `${decided_by.name} (${decided_by.channel})` : '')
-  const how = who ? `${what} — by ${who}` : otherwise
-  return `${title} — ${how}, ${new Date(timestamp).toLocaleTimeString('en-GB')}`
 }
 
 /** The keyboard's place goes to the next card, not to a button on it. @param {Card} card @param {boolean} isMine */
