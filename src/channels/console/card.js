@@ -8,8 +8,9 @@ import { oneLine, visible } from './text.js'
 /** @typedef {{ view: View, root: HTMLElement, isSending: boolean, isInDoubt: boolean }} Card */
 /** @typedef {(card: Card, decision: { option: string } | { response: string }) => unknown} Decide */
 
-/** Pixels of what an agent wrote before "Show all". */
+/** Pixels of what an agent wrote before "Show all"; of one value, so that it hides no other. */
 const TALL = 420
+const TALL_VALUE = 140
 /** Characters of a label that gets a row of its own, and of an answer in one line. */
 const WIDE = 24
 const LONG = 100
@@ -64,14 +65,14 @@ export function showFailures(root, { delivery }) {
 
 /** Once it is in the page. @param {Card} card */
 export function clampCard({ root }) {
-  for (const box of root.querySelectorAll('.message, .metadata')) {
-    clamp(/** @type {HTMLElement} */ (box))
-  }
+  for (const value of root.querySelectorAll('dd')) clamp(value, TALL_VALUE)
+  clamp(find('.message', root), TALL)
+  clamp(find('.metadata', root), TALL)
 }
 
-/** What is tall is cut, with a button for the rest. @param {HTMLElement} box */
-function clamp(box) {
-  if (box.scrollHeight <= TALL * 1.2) return
+/** What is tall is cut, with a button for the rest. @param {HTMLElement} box @param {number} tall */
+function clamp(box, tall) {
+  if (box.scrollHeight <= tall * 1.2) return
   box.classList.add('cut')
   const length = [...(box.textContent ?? '')].length.toLocaleString('en')
   const more = makeButton('plain more', `Show all ${length} characters`, () => {
