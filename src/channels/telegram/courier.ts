@@ -10,7 +10,7 @@ import {
   type OwedSettle,
 } from '../../core/card.ts'
 import type { Session } from '../../core/ports.ts'
-import type { Audience } from '../../core/request.ts'
+import type { Audience, HitlRequest } from '../../core/request.ts'
 import type { Addresses } from './addresses.ts'
 import { isBadToken, isDoneAnyway, toDeliveryError } from './bot-api.ts'
 import { keyboard, openCard, settledCard } from './card.ts'
@@ -71,7 +71,8 @@ export class TelegramCourier implements Courier {
     const card = openCard(request, references(), chat)
     const isFileOwed = card.attachment !== undefined && !this.#files.has(question.id)
     const count = isFileOwed ? 2 : 1
-    const sending = { chat, key: `ask ${question.id}`, requestId: question.id, count }
+    const key = `ask ${question.id}`
+    const sending = { chat, key, owner: ownerOf(request), requestId: question.id, count }
     return this.#send(sending, async () => {
       // The file first: a card with buttons is never there without the whole text.
       const file =
@@ -100,7 +101,8 @@ export class TelegramCourier implements Courier {
     const { api, references } = this.#parts
     const { address: chat, message, requestId } = card
     const { text, entities } = settledCard(request, references(), chat)
-    const sending = { chat, key: `edit ${message}`, requestId, count: 1 }
+    const key = `edit ${message}`
+    const sending = { chat, key, owner: ownerOf(request), requestId, count: 1 }
     await this.#send(sending, () =>
       // Without reply_markup the buttons go (Bot API, editMessageText).
       this.#edit(() => api.editMessageText(chat, Number(message), text, { ...PLAIN, entities })),
@@ -116,7 +118,8 @@ export class TelegramCourier implements Courier {
     const { address: chat, message, requestId } = card
     const { text, entities } = openCard(request, references(), chat, away)
     const reply_markup = keyboard(request.question, references(), chat)
-    const sending = { chat, key: `rearm ${message}`, requestId, count: 1 }
+    const key = `rearm ${message}`
+    const sending = { chat, key, owner: ownerOf(request), requestId, count: 1 }
     await this.#send(sending, () =>
       this.#edit(() =>
         api.editMessageText(chat, Number(message), text, { ...PLAIN, entities, reply_markup }),
@@ -172,3 +175,7 @@ export class TelegramCourier implements Courier {
     }
   }
 }
+
+/** On whose behalf a chat is written to: one agent holds up no other one there. */
+const ownerOf = ({ question: { tenant, clientId } }: HitlRequest): string =>
+  JSON.stringify([tenant, clientId])

@@ -25,12 +25,23 @@ const LATE_MS = 5_000
 /** Chats beyond this many are forgotten, those first that had nothing sent for longest. */
 const MAX_CHATS = 10_000
 
+/** What is to be sent. `key` is the same for every try; `owner` is on whose behalf it is sent. */
+export interface Ticket {
+  readonly key: string
+  readonly owner: string
+  readonly count: number
+}
+
+interface Turn extends Ticket {
+  at: number
+}
+
 interface Line {
   readonly rate: Rate
   /** When the last thing sent would have been, at the even rate (GCRA's theoretical arrival time). */
   sentAt: number
   /** Who waits, and for when; in this order. */
-  readonly turns: Map<string, number>
+  readonly turns: Turn[]
   /** Telegram asked for quiet until then. */
   quietUntil: number
 }
@@ -39,7 +50,8 @@ interface Line {
  * Keeps what is sent inside Telegram's limits.
  *
  * Every chat has a line of its own, and nobody waits in it here: who is told to wait gives his work
- * back and comes again. So a chat with a thousand cards holds up no other one.
+ * back and comes again. So a chat with a thousand cards holds up no other one. In one chat the owners
+ * take turns: however much one of them sends, another waits for one more of his at the most.
  */
 export class Pace {
   readonly #clock: Clock
@@ -54,30 +66,29 @@ export class Pace {
   }
 
   /**
-   * Asks to send `count` messages to a chat: 0 when they may go now, else how long to wait before
-   * asking again under the same key. The turn is kept that long.
+   * Asks to send to a chat: 0 when it may go now, else how long to wait before asking again with the
+   * same key. The turn is kept that long.
    */
-  turn(chat: string, key: string, count = 1): number {
+  turn(chat: string, ticket: Ticket): number {
     const now = this.#clock.now()
     const line = this.#lineOf(chat)
     const quiet = Math.max(line.quietUntil, this.#quietUntil) - now
     if (quiet > 0) return quiet
-    const reserved = line.turns.get(key)
-    if (reserved !== undefined && reserved > now) return reserved - now
-    line.turns.delete(key)
+    const { turns, rate } = line
+    const place = turns.findIndex(({ key }) => key === ticket.key)
+    const reserved = turns[place]
+    if (reserved && reserved.at > now) return Math.min(reserved.at - now, HORIZON_MS)
+    if (reserved) turns.splice(place, 1)
     dropLate(line, now - LATE_MS)
-    const freeAt = freeFrom(line.sentAt, line.rate, count)
-    const isNext = reserved !== undefined || line.turns.size === 0
-    if (isNext && freeAt <= now) {
-      line.sentAt = Math.max(line.sentAt, now) + count * line.rate.everyMs
+    const freeAt = freeFrom(line.sentAt, rate, ticket.count)
+    if ((reserved || turns.length === 0) && freeAt <= now) {
+      line.sentAt = Math.max(line.sentAt, now) + ticket.count * rate.everyMs
       return 0
     }
-    const last = [...line.turns.values()].at(-1)
-    const behind = last === undefined ? 0 : last + count * line.rate.everyMs
-    const at = Math.max(freeAt, behind, now + 1)
-    if (at > now + HORIZON_MS) return HORIZON_MS
-    line.turns.set(key, at)
-    return at - now
+    const soonest = Math.max(freeAt, now + 1)
+    // Whose turn it was stays the next.
+    const at = reserved ? insertAt(turns, ticket, soonest) : lineUp(line, ticket, soonest, now)
+    return Math.min(at - now, HORIZON_MS)
   }
 
   /**
@@ -128,7 +139,7 @@ export class Pace {
     }
     const [oldest] = this.#lines.keys()
     if (this.#lines.size >= MAX_CHATS && oldest !== undefined) this.#lines.delete(oldest)
-    const line: Line = { rate: this.rateOf(chat), sentAt: 0, turns: new Map(), quietUntil: 0 }
+    const line: Line = { rate: this.rateOf(chat), sentAt: 0, turns: [], quietUntil: 0 }
     this.#lines.set(chat, line)
     return line
   }
@@ -138,8 +149,38 @@ const freeFrom = (sentAt: number, { burst, everyMs }: Rate, count: number): numb
   sentAt - Math.max(burst - count, 0) * everyMs
 
 function dropLate({ turns }: Line, before: number): void {
-  for (const [key, at] of turns) {
-    if (at >= before) return
-    turns.delete(key)
-  }
+  const first = turns.findIndex(({ at }) => at >= before)
+  turns.splice(0, first < 0 ? turns.length : first)
+}
+
+function insertAt(turns: Turn[], ticket: Ticket, at: number): number {
+  const place = turns.findIndex((turn) => turn.at > at)
+  turns.splice(place < 0 ? turns.length : place, 0, { ...ticket, at })
+  return at
+}
+
+/**
+ * Before the first who has more waiting in front of him, of his own owner, than this one. Returns the
+ * time; one that is beyond the horizon is not kept.
+ */
+function lineUp({ turns, rate }: Line, ticket: Ticket, soonest: number, now: number): number {
+  const waiting = new Map<string, number>()
+  const mine = turns.filter(({ owner }) => owner === ticket.owner).length
+  const place = turns.findIndex(({ owner }) => {
+    const before = waiting.get(owner) ?? 0
+    waiting.set(owner, before + 1)
+    return before > mine
+  })
+  const took = ticket.count * rate.everyMs
+  const displaced = turns[place]
+  const last = turns.at(-1)
+  const at = Math.max(soonest, displaced?.at ?? (last ? last.at + took : 0))
+  if (at > now + HORIZON_MS) return at
+  if (displaced) {
+    for (const turn of turns.slice(place)) turn.at += took
+    turns.splice(place, 0, { ...ticket, at })
+    // They come again all the same, and line up anew.
+    while ((turns.at(-1)?.at ?? now) > now + 2 * HORIZON_MS) turns.pop()
+  } else turns.push({ ...ticket, at })
+  return at
 }

@@ -86,7 +86,7 @@ export class Says {
   async #comesToTurn(chat: string, key: string): Promise<boolean> {
     const until = this.#clock.now() + MAX_WAIT_MS
     for (;;) {
-      const ms = this.#pace.turn(chat, key)
+      const ms = this.#pace.turn(chat, { key, owner: 'reply', count: 1 })
       if (ms === 0) break
       if (!(await this.#wait(ms, until))) return false
     }

@@ -3,7 +3,7 @@ import { NotYet } from '../../core/card.ts'
 import { pause } from '../../core/pause.ts'
 import type { Clock } from '../../core/ports.ts'
 import { retryAfterMs } from './bot-api.ts'
-import type { Pace } from './pace.ts'
+import type { Pace, Ticket } from './pace.ts'
 
 /** As long as a card that is claimed may wait for its place among all; its lease is 25 s. */
 const MAX_WAIT_MS = 2_000
@@ -13,12 +13,9 @@ const WAKE_MARGIN_MS = 100
 const MAX_WAKES = 1_000
 
 /** What is to be sent: a card, its outcome. */
-export interface Sending {
+export interface Sending extends Ticket {
   readonly chat: string
-  /** The same for every try. */
-  readonly key: string
   readonly requestId: string
-  readonly count: number
 }
 
 /**
@@ -51,8 +48,8 @@ export class Sender {
 
   /** @throws {NotYet} */
   async send<Result>(sending: Sending, call: () => Promise<Result>): Promise<Result> {
-    const { chat, key, count } = sending
-    const ms = this.#pace.turn(chat, key, count)
+    const { chat, count } = sending
+    const ms = this.#pace.turn(chat, sending)
     if (ms > 0) throw this.#notYet(sending, ms)
     const wait = this.#pace.place(count, MAX_WAIT_MS)
     if (wait === undefined) throw this.#notYet(sending, MAX_WAIT_MS)

@@ -43,6 +43,39 @@ describe.concurrent('inside the limits of Telegram', () => {
     expectNoRefusal(scene, expect)
   })
 
+  test(
+    'an agent that floods a reviewer is refused, and holds up no other one',
+    SLOW,
+    async ({ expect }) => {
+      const { MAX_CONCURRENT_REQUESTS: _, ...env } = STRICT.env
+      await using scene = await Scene.open({ ...STRICT, env })
+      const ann = scene.person()
+      const [flood, other] = [await scene.line(ann.id), await scene.line(ann.id)]
+      const { session_id, client_id } = flood
+      const body = { session_id, client_id, message: 'Please approve', options: OPTIONS }
+      const answers = []
+      for (let i = 0; i < 50; i++) {
+        answers.push(...(await Promise.all(many(10, () => scene.app.post('/hitl/request', body)))))
+      }
+      const refused = answers.filter(({ status }) => status !== 200)
+      expect(refused).toHaveLength(400)
+      for (const { status, headers, body: problem } of refused) {
+        expect([status, problem['code']]).toEqual([429, 'TOO_MANY_PENDING'])
+        expect(headers.get('retry-after')).toMatch(/^[1-9]\d*$/)
+      }
+      const start = performance.now()
+      const asked = await scene.ask(other, { options: OPTIONS })
+      const waited = performance.now() - start
+      await scene.decide(ann, asked, '🚀 Deploy')
+      const closed = await scene.closed(asked)
+      expect(labelsOf(closed)).toEqual([])
+      expect(waited).toBeLessThan(10_000)
+      const cards = scene.tg.messages(ann.id).filter(({ text = '' }) => text.includes(client_id))
+      expect(cards.length).toBeLessThan(60)
+      expectNoRefusal(scene, expect)
+    },
+  )
+
   test('two servers keep inside them together', SLOW, async ({ expect }) => {
     await using scene = await Scene.open(STRICT)
     const env = { ...botOf(scene.tg), DATABASE_URL: scene.store.url ?? '' }

@@ -13,10 +13,10 @@ class Senders {
   readonly sent: { chat: string; key: string; at: number }[] = []
   asked = 0
 
-  send(chat: string, key: string, count = 1): void {
+  send(chat: string, key: string, count = 1, owner = 'agent'): void {
     this.asked += 1
-    const ms = this.pace.turn(chat, key, count)
-    if (ms > 0) this.clock.after(ms, () => this.send(chat, key, count))
+    const ms = this.pace.turn(chat, { key, owner, count })
+    if (ms > 0) this.clock.after(ms, () => this.send(chat, key, count, owner))
     else this.place(chat, key, count)
   }
 
@@ -85,7 +85,7 @@ describe('what is sent', () => {
   test('after a long silence is no larger burst, also when all were due meanwhile', () => {
     const senders = new Senders()
     const keys = Array.from({ length: 12 }, (_, i) => `card ${i}`)
-    for (const key of keys) senders.pace.turn(ANN, key)
+    for (const key of keys) senders.pace.turn(ANN, { key, owner: 'agent', count: 1 })
     senders.clock.advance(3_600_000)
     for (const key of keys) senders.send(ANN, key)
     senders.clock.advance(0)
@@ -118,10 +118,60 @@ describe('a chat with a thousand cards', () => {
 
   test('keeps a new card waiting no longer than 20 s once they are gone', () => {
     const senders = new Senders()
-    for (let i = 0; i < 1_000; i++) senders.pace.turn(ANN, `canceled ${i}`)
+    for (let i = 0; i < 1_000; i++) {
+      senders.pace.turn(ANN, { key: `canceled ${i}`, owner: 'agent', count: 1 })
+    }
     senders.send(ANN, 'card')
     senders.clock.advance(20_000)
     expect(senders.times(ANN)).toHaveLength(1)
+  })
+})
+
+describe('in a chat that one agent floods', () => {
+  test.each([
+    [ANN, 1, 4_000],
+    [GROUP, 1, 15_000],
+    [GROUP, 2, 25_000],
+  ])(
+    'the card of another goes after one more at the most: %s, %i messages each',
+    (chat, each, ms) => {
+      const senders = new Senders()
+      fill(senders, chat, 500, each)
+      for (let at = 0; at < 5; at++) {
+        senders.clock.advance(10_000)
+        const start = senders.clock.now()
+        senders.send(chat, `other ${at}`, 1, 'another agent')
+        senders.clock.advance(30_000)
+        const sent = senders.sent.find(({ key }) => key === `other ${at}`)
+        expect((sent?.at ?? Number.POSITIVE_INFINITY) - start).toBeLessThan(ms)
+      }
+    },
+  )
+
+  test('each of several others gets its share, and what is sent stays inside the limits', () => {
+    const senders = new Senders()
+    fill(senders, GROUP, 300)
+    for (let i = 0; i < 10; i++) {
+      for (const owner of ['b', 'c', 'd']) senders.send(GROUP, `${owner} ${i}`, 1 + (i % 2), owner)
+    }
+    senders.clock.advance(600_000)
+    const last = (owner: string) =>
+      Math.max(...senders.sent.filter(({ key }) => key.startsWith(`${owner} `)).map(({ at }) => at))
+    // 45 messages of theirs and as many turns of the flood, at 3.8 s each.
+    for (const owner of ['b', 'c', 'd']) expect(last(owner)).toBeLessThan(260_000)
+    expect(most(senders.times(), 60_000)).toBeLessThanOrEqual(20)
+    senders.clock.advance(1_200_000)
+    expect(new Set(senders.sent.map(({ key }) => key)).size).toBe(330)
+  })
+
+  test('no number of agents makes the line longer than it may be', () => {
+    const senders = new Senders()
+    for (let i = 0; i < 300; i++) senders.send(ANN, `card ${i}`, 1, `agent ${i}`)
+    const late = senders.pace.turn(ANN, { key: 'late', owner: 'late', count: 1 })
+    expect(late).toBeLessThanOrEqual(15_000)
+    senders.clock.advance(600_000)
+    expect(senders.sent).toHaveLength(300)
+    expect(senders.asked).toBeLessThan(10_000)
   })
 })
 
