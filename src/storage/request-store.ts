@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Kysely, sql, type Transaction } from 'kysely'
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import { LoopgateError } from '../core/errors.ts'
 import type { Event, EventType } from '../core/event.ts'
 import type {
@@ -24,6 +24,8 @@ const SETTLED: Readonly<Record<Settlement['status'], EventType>> = {
 
 /** Not rounded, as the columns would: an answer in time is never dated at the end. */
 const NOW = sql<Date>`date_trunc('milliseconds', statement_timestamp())`
+/** An agent can call itself by many names of a client: at one place they may have so many times a client's. */
+const SHARE_OF_REVIEWERS = 5
 
 type Plan = (reviewers: Reviewers) => readonly PlannedDelivery[]
 
@@ -127,7 +129,7 @@ export class PgRequestStore implements RequestStore {
     // Submissions of one client count one after the other, in whatever sessions they are.
     await takeTurn(trx, clientTurn(tenant, clientId))
     const place = await this.#takePlace(trx, tenant, submission)
-    await requireRoom(trx, tenant, clientId, maxPending)
+    await requireRoom(trx, tenant, clientId, place.reviewers, maxPending)
     const delivery = plan(place.reviewers).map(toDelivery)
     const row = await insertRequest(trx, tenant, submission, place, delivery)
     const created = toRequest(row)
@@ -205,26 +207,38 @@ async function replay(
   return { request: toRequest(row), events: [], replayed: true }
 }
 
+/**
+ * Exact for the client, whose turn is held. For the reviewers it is a bound against floods: others may
+ * ask them at the same moment.
+ */
 async function requireRoom(
   trx: Transaction<Tables>,
   tenant: string,
   clientId: string,
+  reviewers: Reviewers,
   maxPending: number,
 ): Promise<void> {
-  const { pending } = await trx
-    .selectFrom('requests')
-    .select(sql<number>`count(*)`.as('pending'))
-    .where('tenant', '=', tenant)
-    .where('client_id', '=', clientId)
-    .where('status', '=', 'pending')
-    .executeTakeFirstOrThrow()
-  if (pending < maxPending) return
-  throw new LoopgateError(
-    'TOO_MANY_PENDING',
-    `${maxPending} requests of this client_id are pending; wait for an answer or cancel one`,
-    { retryAfterSeconds: 5 },
-  )
+  const pending = (where: RawBuilder<unknown>) => sql<number>`(
+    SELECT count(*) FROM requests WHERE tenant = ${tenant} AND status = 'pending' AND ${where})`
+  const asked = sql`${JSON.stringify(reviewers)}::jsonb`
+  const isAsked = Object.values(reviewers).some(({ address }) => address !== null)
+  const atReviewers = sql`${addressesIn(sql.ref('reviewers'))} = ${addressesIn(asked)}`
+  const { rows } = await sql<{ of_client: number; at_reviewers: number }>`
+    SELECT ${pending(sql`client_id = ${clientId}`)} AS of_client,
+      ${isAsked ? pending(atReviewers) : sql`0`} AS at_reviewers`.execute(trx)
+  const [{ of_client, at_reviewers } = { of_client: 0, at_reviewers: 0 }] = rows
+  if (of_client >= maxPending) throw noRoom(`${maxPending} requests of this client_id`)
+  const most = maxPending * SHARE_OF_REVIEWERS
+  if (at_reviewers >= most) throw noRoom(`${most} requests at the same reviewers`)
 }
+
+const addressesIn = (reviewers: RawBuilder<unknown>) =>
+  sql`jsonb_path_query_array(${reviewers}, '$.*.address')`
+
+const noRoom = (what: string) =>
+  new LoopgateError('TOO_MANY_PENDING', `${what} are pending; wait for an answer or cancel one`, {
+    retryAfterSeconds: 5,
+  })
 
 function insertRequest(
   trx: Transaction<Tables>,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { ERROR_CODES } from '../../src/core/errors.ts'
+import type { Reviewers } from '../../src/core/request.ts'
 import { approval, aSubmission, TENANT } from '../support/builders.ts'
 import { QUEUED, type StoreKind, start, times } from './store-harness.ts'
 
@@ -263,6 +264,28 @@ export function submitContract(kind: StoreKind): void {
       await expect(at.ask({}, { maxPending: 1 })).rejects.toThrow('pending')
       await at.stores.requests.settle(request, approval(), 'person:console:ann')
       await expect(at.ask({}, { maxPending: 1 })).resolves.toMatchObject({ replayed: false })
+    })
+
+    test('R9: an agent with many clients does not flood the reviewers of one place', async () => {
+      await using at = await start(kind)
+      const reviewers = { telegram: { address: '41', approvers: [] } }
+      const ask = async (name: string, tenant = TENANT, where: Reviewers = reviewers) => {
+        await at.session({ id: name, clientId: name, tenant, reviewers: where })
+        return at.ask({ sessionId: name, clientId: name }, { tenant, maxPending: 2 })
+      }
+      const many: Awaited<ReturnType<typeof ask>>[] = []
+      for (let i = 0; i < 10; i++) many.push(await ask(`client ${i}`))
+      await expect(ask('one more')).rejects.toMatchObject({
+        code: 'TOO_MANY_PENDING',
+        details: { retryAfterSeconds: expect.any(Number) },
+      })
+      const elsewhere = { telegram: { address: '42', approvers: [] } }
+      await ask('elsewhere', TENANT, elsewhere)
+      await ask('nowhere', TENANT, {})
+      await ask('theirs', 'another tenant')
+      const [first] = many
+      if (first) await at.stores.requests.settle(first.request, approval(), 'a')
+      await ask('now')
     })
 
     test('R9: other clients and other tenants do not count', async () => {
