@@ -34,10 +34,7 @@ class TextBuilder {
   text = ''
   readonly entities: MessageEntity[] = []
 
-  add(
-    text: string,
-    type?: 'bold' | 'italic' | 'code' | 'blockquote' | 'expandable_blockquote',
-  ): this {
+  add(text: string, type?: 'bold' | 'italic' | 'code' | 'blockquote'): this {
     // Telegram refuses an entity of length 0.
     if (type && text !== '') {
       this.entities.push({ type, offset: this.text.length, length: text.length })
@@ -200,8 +197,8 @@ function compose(
   const messageRoom = Math.max(room - metadata.length, Math.floor((room * 2) / 3))
   const shownMessage = head(message, messageRoom)
   const shownMetadata = head(metadata, room - shownMessage.length)
-  card.add('\n').add(shownMessage, message.length > 1_000 ? 'expandable_blockquote' : 'blockquote')
-  card.add('\n\n')
+  // Not folded: a tap that is not made would leave the end of it unread above the buttons.
+  card.add('\n').add(shownMessage, 'blockquote').add('\n\n')
   if (shownMetadata !== '') card.add(shownMetadata, 'blockquote').add('\n\n')
   const missing = [
     ...missingOf('the message', [shownMessage], [message]),

@@ -158,8 +158,9 @@ export class TelegramIntake {
     const { reviewers, cards, hub, deliver } = this.#parts
     const { question } = found.request
     const audiences = [question.reviewers[CHANNEL], found.reviewers[CHANNEL]]
+    const isPerson = from.is_bot === false && Number.isSafeInteger(from.id)
     const isReviewer =
-      !from.is_bot && (await reviewers.mayAnswer(String(from.id), card.address, audiences))
+      isPerson && (await reviewers.mayAnswer(String(from.id), card.address, audiences))
     if (!isReviewer) {
       throw notCounted('You are not a reviewer of this request. Nothing was changed.')
     }

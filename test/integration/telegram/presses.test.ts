@@ -130,6 +130,25 @@ describe('a press is refused', () => {
     await expectRefused(pressed, asked, /does not belong to this message/)
   })
 
+  test.for([
+    ['is forwarded by the reviewer', { forward_origin: { type: 'hidden_user', date: 1 } }],
+    ['came through the bot, inline', { via_bot: { id: 1, is_bot: true, first_name: 'B' } }],
+    ['is of a business account', { business_connection_id: 'b', sender_business_bot: {} }],
+  ] as const)('on a copy of the card that %s', async ([, fields]) => {
+    const asked = await ask()
+    const message = { ...asked.card, from: ann, ...fields }
+    const pressed = press(ann, asked, dataAt(asked, 0), { message })
+    await expectRefused(pressed, asked, /does not belong to this message/)
+  })
+
+  test('on a copy of the card that a channel posts', async () => {
+    const asked = await ask()
+    const chat = { id: -1_007_777, type: 'channel', title: 'News' }
+    const message = { ...asked.card, from: undefined, sender_chat: chat, chat }
+    const pressed = press(ann, asked, dataAt(asked, 0), { message })
+    await expectRefused(pressed, asked, /belongs to another chat/)
+  })
+
   test('without a message', async () => {
     const asked = await ask()
     const { message_id: messageId } = asked.card

@@ -95,6 +95,24 @@ describe('in a group with named approvers', () => {
     expect(lookups(group.id)).toEqual([])
   })
 
+  test.for([
+    ['in a list', (id: number) => ({ id: [id], is_bot: false })],
+    ['as text', (id: number) => ({ id: String(id), is_bot: false })],
+    ['nearly', (id: number) => ({ id: id + 0.5, is_bot: false })],
+    ['of who knows what', (id: number) => ({ id })],
+  ] as const)('an id that is theirs %s is worth nothing', async ([, fromOf]) => {
+    const [ann, , eve] = people()
+    const group = scene.tg.group({ members: [ann, eve] })
+    const asked = await ask(await scene.line(group.id, { approvers: [ann.id] }))
+    const { chat, message_id: messageId } = asked.card
+    const data = dataOf(asked.card)[0] ?? ''
+    const from = { ...fromOf(ann.id), first_name: 'Ann' }
+    await expectNoReviewer(
+      scene.tg.press({ user: eve, chat, messageId, data, extra: { from } }),
+      asked,
+    )
+  })
+
   test('a name that somebody took over is worth nothing', async () => {
     const [ann, , eve] = people()
     const group = scene.tg.group({ members: [ann, eve] })
