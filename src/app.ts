@@ -5,16 +5,22 @@ import type { Channel, ChannelContext } from './channels/channel.ts'
 import { systemClock } from './clock.ts'
 import type { Config } from './config.ts'
 import { paced } from './core/admission.ts'
+import { Authorizations } from './core/authorizations.ts'
 import { Callbacks } from './core/callbacks.ts'
 import type { Courier } from './core/card.ts'
 import { Deliveries } from './core/delivery.ts'
 import { Expiry } from './core/expiry.ts'
 import { Hub } from './core/hub.ts'
+import { KeyUsage } from './core/key-usage.ts'
 import type { Clock } from './core/ports.ts'
 import { Retention } from './core/retention.ts'
+import { addAccountRoutes } from './http/accounts.ts'
 import { HttpAuthenticator } from './http/auth.ts'
+import { clientAddress } from './http/client-address.ts'
 import { addHealthRoutes } from './http/health.ts'
+import { Limits } from './http/limits.ts'
 import { createServer } from './http/server.ts'
+import { addTicketRoute } from './http/tickets.ts'
 import { PersonTokens } from './http/tokens.ts'
 import { Upgrades } from './http/upgrades.ts'
 import { createMetrics, type PromMetrics } from './metrics.ts'
@@ -114,19 +120,10 @@ async function build(database: Database, config: Config, { logger, version, cloc
     callbacks: () => stores.callbacks.count(),
   })
   const tokens = new PersonTokens(config.jwtSecret ?? (await readSecret(database.db, 'jwt')))
-  const auth = new HttpAuthenticator({ ...config, mode: config.auth, tokens })
   const draining = new AbortController()
   const upgrades = new Upgrades()
-  const http = createServer({
-    // Fastify's own news (that it listens, say) is told in the facts.
-    logger: logger.child({}, { level: quieter(logger.level) }),
-    auth,
-    trustProxy: config.trustProxy,
-    allowedOrigins: config.allowedOrigins,
-    isDraining: () => draining.signal.aborted,
-    isUpgrade: (request) => upgrades.takes(request),
-  })
-  upgrades.attach(http.server)
+  const parts = { logger, metrics, clock, draining, upgrades }
+  const { http, auth, authorizations, usage } = buildDoor(config, stores, tokens, parts)
   const core = buildCore(config, database, stores, { logger, metrics, clock })
   const { hub, deliveries } = core
   const signer = new Signer(await readSecret(database.db, 'webhook'))
@@ -157,7 +154,8 @@ async function build(database: Database, config: Config, { logger, version, cloc
     deliver: (requestId) => deliveries.wake(requestId),
   })
   const built = buildTransports(config, {
-    ...{ hub, http, auth, logger, metrics, clock, upgrades, draining, deliveries, callbacks },
+    ...{ hub, http, auth, authorizations, logger, metrics, clock, upgrades, draining },
+    ...{ deliveries, callbacks },
     webhookKey: signer.publicKey,
   })
   addHealthRoutes(http, {
@@ -170,6 +168,7 @@ async function build(database: Database, config: Config, { logger, version, cloc
   return {
     ...core,
     ...{ http, upgrades, draining, channels, callbacks, transports: built, address, logger },
+    ...{ authorizations, usage },
   }
 }
 
@@ -183,7 +182,7 @@ const LAST_MS = 3_000
  */
 async function stopAll(parts: Parts, database: Database, graceMs: number): Promise<void> {
   const { draining, transports: open, channels, http, upgrades, hub, bus, logger } = parts
-  const { expiry, deliveries, retention, callbacks } = parts
+  const { expiry, deliveries, retention, callbacks, authorizations, usage } = parts
   const all = async (stops: readonly Promise<unknown>[]) => {
     for (const { reason } of (await Promise.allSettled(stops)) as PromiseRejectedResult[]) {
       if (reason !== undefined) logger.warn({ err: reason }, 'a part did not stop well')
@@ -203,7 +202,8 @@ async function stopAll(parts: Parts, database: Database, graceMs: number): Promi
     all([drained, ...[expiry, deliveries, retention, callbacks].map((part) => part.stop())]),
   )
   hub.stop()
-  await within(LAST_MS, all([Promise.resolve(bus?.stop())]))
+  authorizations.stop()
+  await within(LAST_MS, all([Promise.resolve(bus?.stop()), usage.flush()]))
   await database.close()
 }
 
@@ -213,6 +213,42 @@ async function within(ms: number, promise: Promise<void>): Promise<void> {
   const cancel = systemClock.after(ms, resolve)
   await Promise.race([promise, over])
   cancel()
+}
+
+/** The HTTP server, and who is let in there, and for how long. */
+function buildDoor(
+  config: Config,
+  stores: Stores,
+  tokens: PersonTokens,
+  parts: {
+    logger: Logger
+    metrics: PromMetrics
+    clock: Clock
+    upgrades: Upgrades
+    draining: AbortController
+  },
+) {
+  const { logger, upgrades, draining } = parts
+  const usage = new KeyUsage({ ...parts, store: stores.keys })
+  const authorizations = new Authorizations({ ...parts, store: stores.keys })
+  const limits = new Limits()
+  const addressOf = clientAddress(config.trustProxy)
+  const shared = { ...stores, tokens, usage, limits, addressOf }
+  const auth = new HttpAuthenticator({ ...config, ...shared, mode: config.auth })
+  const http = createServer({
+    // Fastify's own news (that it listens, say) is told in the facts.
+    logger: logger.child({}, { level: quieter(logger.level) }),
+    auth,
+    trustProxy: config.trustProxy,
+    allowedOrigins: config.allowedOrigins,
+    isDraining: () => draining.signal.aborted,
+    isUpgrade: (request) => upgrades.takes(request),
+  })
+  upgrades.attach(http.server)
+  const { registration, apiKeyPrefix: keyPrefix } = config
+  addAccountRoutes(http, { ...shared, auth, registration, keyPrefix })
+  addTicketRoute(http, { auth, tickets: stores.tickets })
+  return { http, auth, authorizations, usage }
 }
 
 function buildCore(
@@ -254,6 +290,7 @@ function buildTransports(
     hub: Hub
     http: FastifyInstance
     auth: HttpAuthenticator
+    authorizations: Authorizations
     logger: Logger
     metrics: PromMetrics
     clock: Clock

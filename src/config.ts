@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import * as z from 'zod'
 import type { ChannelBuilder } from './channels/channel.ts'
 import { channels } from './channels/index.ts'
+import type { RegistrationPolicy } from './core/account.ts'
 import type { DatabaseLocation } from './storage/database.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -19,6 +20,9 @@ export interface Config {
   readonly publicUrl: URL | undefined
   readonly jwtSecret: string | undefined
   readonly auth: 'local' | 'required'
+  readonly registration: RegistrationPolicy
+  /** What generated API keys begin with. */
+  readonly apiKeyPrefix: string
   readonly callbackAllowPrivate: boolean
   readonly allowedOrigins: readonly string[]
   readonly trustProxy: string | false
@@ -171,7 +175,7 @@ const isLoopbackName = (host: string): boolean =>
   host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host)
 
 function toConfig(env: Variables, builders: readonly ChannelBuilder[]): Config {
-  const isLocal = isLocalPlace(env.HOST, env.PUBLIC_URL?.href)
+  const auth = env.AUTH ?? (isLocalPlace(env.HOST, env.PUBLIC_URL?.href) ? 'local' : 'required')
   const database = databaseOf(env)
   return {
     host: env.HOST,
@@ -184,7 +188,9 @@ function toConfig(env: Variables, builders: readonly ChannelBuilder[]): Config {
     maxPending: env.MAX_CONCURRENT_REQUESTS,
     publicUrl: env.PUBLIC_URL,
     jwtSecret: env.JWT_SECRET,
-    auth: env.AUTH ?? (isLocal ? 'local' : 'required'),
+    auth,
+    registration: env.REGISTRATION ?? (auth === 'local' ? 'open' : 'first'),
+    apiKeyPrefix: env.API_KEY_PREFIX,
     callbackAllowPrivate: env.CALLBACK_ALLOW_PRIVATE === 'true',
     allowedOrigins: env.ALLOWED_ORIGINS ?? [],
     trustProxy: env.TRUST_PROXY === 'false' ? false : env.TRUST_PROXY,

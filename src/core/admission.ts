@@ -49,12 +49,17 @@ export function paced(
 }
 
 /** Runs so many tasks at once, the others in the order in which they came. */
-class Turns {
+export class Turns {
   readonly #waiting: (() => void)[] = []
   #free: number
 
   constructor(atOnce: number) {
     this.#free = atOnce
+  }
+
+  /** How many wait for a turn. */
+  get waiting(): number {
+    return this.#waiting.length
   }
 
   async take<Answer>(task: () => Promise<Answer>): Promise<Answer> {

@@ -14,6 +14,7 @@ const ERRORS = {
   SESSION_NOT_FOUND: [404, 'no session has this id'],
   REQUEST_NOT_FOUND: [404, 'no request has this id'],
   REQUEST_ALREADY_SETTLED: [409, 'the request is already settled'],
+  USERNAME_TAKEN: [409, 'another user has this name'],
   CURSOR_GONE: [410, 'the log can not be continued from this cursor'],
   PAYLOAD_TOO_LARGE: [413, 'the body is larger than 256 KiB'],
   UNSUPPORTED_MEDIA_TYPE: [415, 'the body must be application/json'],

@@ -88,10 +88,13 @@ export class Hub {
   /**
    * Makes a session, or reactivates it. Reviewers are set when it is made; later only a person may
    * change them, because an agent that could would choose who decides on what it asks.
-   * @throws {LoopgateError} FORBIDDEN for another client_id, or for other reviewers by an agent;
-   * INVALID_INPUT for reviewers that do not go together.
+   * @throws {LoopgateError} FORBIDDEN for another client_id, for other reviewers by an agent, or for
+   * an agent that may not register; INVALID_INPUT for reviewers that do not go together.
    */
   async register(principal: Principal, registration: Registration): Promise<Session> {
+    if (principal.type === 'agent' && !principal.mayRegister) {
+      throw new LoopgateError('FORBIDDEN', 'this key may not register sessions')
+    }
     const { sessions, addresses } = this.#options
     const { sessionId: id, clientId } = registration
     // An agent goes on naming the group that its reviewers were in when it was written.

@@ -204,6 +204,8 @@ export interface Jobs {
 export interface Knock {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly remoteAddress: string | undefined
+  /** What a stream was opened with in its address, because a browser sends no headers with it. */
+  readonly ticket?: string | undefined
 }
 
 export interface Authenticator {
@@ -212,8 +214,16 @@ export interface Authenticator {
    * @throws {LoopgateError} FORBIDDEN
    */
   admit(knock: Knock): void
-  /** @throws {LoopgateError} UNAUTHORIZED without a valid credential. */
+  /**
+   * @throws {LoopgateError} UNAUTHORIZED without a valid credential, RATE_LIMITED for one wrong
+   * credential too many.
+   */
   identify(knock: Knock): Promise<Principal>
+  /**
+   * Turns away whoever showed something wrong, and counts it.
+   * @throws {LoopgateError} UNAUTHORIZED, RATE_LIMITED.
+   */
+  refuse(knock: Knock, reason: string): Promise<never>
 }
 
 /** Time as this process sees it, for waiting. What is true of a request is the database's time. */
@@ -271,7 +281,8 @@ export interface Metrics {
       | 'bus'
       | 'retention'
       | 'callback'
-      | 'update',
+      | 'update'
+      | 'authorization',
   ): void
 }
 

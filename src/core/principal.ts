@@ -13,6 +13,10 @@ export interface Agent {
   readonly tenant: string
   /** The id of the key, never the key. */
   readonly id: string
+  /** Whether the key may make sessions, and so say who is asked. */
+  readonly mayRegister: boolean
+  /** When the key ends; never, when it is undefined. */
+  readonly until?: Date | undefined
 }
 
 /** A person. May do what agents may, and decide. */
@@ -24,6 +28,8 @@ export interface Person {
   /** The channel's own unchangeable id of the person, never a name that can be taken over. */
   readonly id: string
   readonly name: string
+  /** When what the person was recognised by ends. */
+  readonly until?: Date | undefined
 }
 
 /** A program without a key on this machine, in local mode. Asks, reads and cancels. */

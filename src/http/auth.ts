@@ -1,7 +1,11 @@
+import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
+import type { KeyStore, TicketStore, UserStore } from '../core/account.ts'
 import { LoopgateError } from '../core/errors.ts'
+import type { KeyUsage } from '../core/key-usage.ts'
 import type { Authenticator, Knock } from '../core/ports.ts'
-import { LOCAL, type Principal } from '../core/principal.ts'
+import { LOCAL, LOCAL_TENANT, type Person, type Principal } from '../core/principal.ts'
+import type { Limits } from './limits.ts'
 import type { PersonTokens } from './tokens.ts'
 
 export interface AuthOptions {
@@ -11,7 +15,21 @@ export interface AuthOptions {
   readonly publicUrl: URL | undefined
   readonly allowedOrigins: readonly string[]
   readonly tokens: PersonTokens
+  readonly users: Pick<UserStore, 'has'>
+  readonly keys: Pick<KeyStore, 'findByDigest'>
+  readonly tickets: Pick<TicketStore, 'redeem'>
+  readonly usage: Pick<KeyUsage, 'note'>
+  readonly limits: Pick<Limits, 'wrongCredential'>
+  /** Where somebody comes from, for counting. */
+  readonly addressOf: (knock: Knock) => string
 }
+
+/** Longer ones are no credential of ours. */
+const MAX_CREDENTIAL = 4_096
+
+/** The digest by which a secret is known that is random enough to need no slow hash. */
+export const digestOf = (secret: string): string =>
+  createHash('sha256').update(secret).digest('hex')
 
 /**
  * The door of every route and every socket.
@@ -50,17 +68,62 @@ export class HttpAuthenticator implements Authenticator {
   }
 
   async identify(knock: Knock): Promise<Principal> {
+    const { ticket } = knock
     const credential = credentialOf(knock)
-    if (credential !== undefined) {
-      const person = await this.#options.tokens.verify(credential)
-      if (person) return person
-      throw new LoopgateError('UNAUTHORIZED', 'the credential is not valid')
+    if (credential === undefined && ticket === undefined) {
+      if (this.#isLocal(knock)) return LOCAL
+      throw new LoopgateError(
+        'UNAUTHORIZED',
+        'send a credential as "Authorization: Bearer …" or "X-API-Key: …"',
+      )
     }
-    if (this.#isLocal(knock)) return LOCAL
-    throw new LoopgateError(
-      'UNAUTHORIZED',
-      'send a credential as "Authorization: Bearer …" or "X-API-Key: …"',
-    )
+    // Two credentials are none: which of them holds must not depend on who reads.
+    const principal =
+      ticket === undefined
+        ? await this.#recognise(credential ?? '')
+        : credential === undefined && (await this.#redeem(ticket, knock))
+    return principal || this.refuse(knock, 'the credential is not valid')
+  }
+
+  async refuse(knock: Knock, reason: string): Promise<never> {
+    await this.#options.limits.wrongCredential(this.#options.addressOf(knock))
+    throw new LoopgateError('UNAUTHORIZED', reason)
+  }
+
+  /** Whom a key or a token stands for. They can not be mistaken: a key has no dots. */
+  async #recognise(credential: string): Promise<Principal | undefined> {
+    if (credential.length > MAX_CREDENTIAL) return undefined
+    if (credential.includes('.')) {
+      return this.#known(await this.#options.tokens.verify(credential))
+    }
+    // With whichever prefix: a key holds longer than the variable that it was made with.
+    if (!/^[\w-]{1,32}[0-9a-f]{64}$/.test(credential)) return undefined
+    const agent = await this.#options.keys.findByDigest(digestOf(credential))
+    if (agent) this.#options.usage.note(agent.id)
+    return agent
+  }
+
+  /** The person, if there is still such a user. */
+  async #known(person: Person | undefined): Promise<Person | undefined> {
+    if (!person) return undefined
+    const { tenant } = person
+    const isThere =
+      tenant === LOCAL_TENANT
+        ? this.#options.mode === 'local'
+        : await this.#options.users.has(tenant)
+    return isThere ? person : undefined
+  }
+
+  async #redeem(ticket: string, knock: Knock): Promise<Principal | undefined> {
+    const principal = await this.#options.tickets.redeem(digestOf(ticket))
+    switch (principal?.type) {
+      case 'person':
+        return isOver(principal) ? undefined : this.#known(principal)
+      case 'local':
+        return this.#isLocal(knock) ? principal : undefined
+      default:
+        return principal
+    }
   }
 
   #isLocal(knock: Knock): boolean {
@@ -75,6 +138,8 @@ export class HttpAuthenticator implements Authenticator {
     return host !== undefined && this.#hosts.has(host.toLowerCase().replace(/:\d+$/, ''))
   }
 }
+
+const isOver = ({ until }: Person): boolean => until !== undefined && until.getTime() <= Date.now()
 
 const bracketed = (host: string): string => (isIP(host) === 6 ? `[${host}]` : host)
 

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Registry } from 'prom-client'
 import type { Authenticator } from '../core/ports.ts'
 import { isFromThisMachine } from './auth.ts'
+import { knockOf } from './knock.ts'
 
 export interface HealthOptions {
   readonly version: string
@@ -42,8 +43,7 @@ export function addHealthRoutes(http: FastifyInstance, options: HealthOptions): 
   })
 
   http.get('/metrics', async (request, reply) => {
-    const { headers, socket } = request
-    const knock = { headers, remoteAddress: socket.remoteAddress }
+    const knock = knockOf(request)
     if (!isFromThisMachine(knock)) await auth.identify(knock)
     return reply.type(registry.contentType).send(await registry.metrics())
   })

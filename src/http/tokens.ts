@@ -11,6 +11,7 @@ const claims = z.object({
   tenant: z.string(),
   channel: z.string(),
   name: z.string(),
+  exp: z.number(),
 })
 
 /** Says who a person is, on the routes that are open to persons. Never given to an agent. */
@@ -40,8 +41,8 @@ export class PersonTokens {
         issuer: ISSUER,
         audience: AUDIENCE,
       })
-      const { sub: id, tenant, channel, name } = claims.parse(payload)
-      return { type: 'person', tenant, channel, id, name }
+      const { sub: id, tenant, channel, name, exp } = claims.parse(payload)
+      return { type: 'person', tenant, channel, id, name, until: new Date(exp * 1_000) }
     } catch {
       return undefined
     }

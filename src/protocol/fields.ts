@@ -4,7 +4,7 @@ import { checkJson, pointer } from './json.ts'
 
 /** Fields that occur in more than one body, query or frame. */
 
-const codePoints = (text: string): number => {
+export const codePoints = (text: string): number => {
   let count = 0
   for (const _ of text) count++
   return count

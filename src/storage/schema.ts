@@ -27,6 +27,9 @@ export interface Tables {
   contacts: ContactTable
   moved_addresses: MovedAddressTable
   rates: RateTable
+  users: UserTable
+  api_keys: ApiKeyTable
+  tickets: TicketTable
 }
 
 /** Read as a value, written as JSON text. */
@@ -177,3 +180,43 @@ export interface DisabledEndpointTable {
   url: string
   disabled_at: Generated<Date>
 }
+
+export interface UserTable {
+  id: string
+  username: string
+  username_key: string
+  password_hash: string
+  created_at: Generated<Date>
+}
+
+export interface ApiKeyTable {
+  id: string
+  user_id: string
+  digest: string
+  prefix: string
+  label: string | null
+  may_register: boolean
+  created_at: Generated<Date>
+  expires_at: Date | null
+  revoked_at: Date | null
+  last_used_at: Date | null
+}
+
+export interface TicketTable {
+  digest: string
+  principal: Json<StoredPrincipal>
+  expires_at: Date
+}
+
+/** A principal as it stands in a ticket. */
+export type StoredPrincipal =
+  | { readonly type: 'agent'; readonly id: string }
+  | { readonly type: 'local' }
+  | {
+      readonly type: 'person'
+      readonly tenant: string
+      readonly channel: string
+      readonly id: string
+      readonly name: string
+      readonly until: string | null
+    }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
+import type { AuthorizationStore, KeyStore, TicketStore, UserStore } from '../core/account.ts'
 import type { CallbackStore } from '../core/callback.ts'
 import type {
   AddressStore,
@@ -16,12 +17,15 @@ import { PgContactStore } from './contact-store.ts'
 import { PgDeliveryStore } from './delivery-store.ts'
 import { PgEventLog } from './event-log.ts'
 import { PgInvitationStore } from './invitation-store.ts'
+import { PgKeyStore } from './key-store.ts'
 import { pruneEvents } from './pruning.ts'
 import { PgRateStore } from './rate-store.ts'
 import { PgRequestStore } from './request-store.ts'
 import type { Tables } from './schema.ts'
 import { PgSessionStore } from './session-store.ts'
+import { PgTicketStore } from './ticket-store.ts'
 import { guarded } from './unavailable.ts'
+import { PgUserStore } from './user-store.ts'
 
 export interface Stores {
   readonly sessions: SessionStore
@@ -35,6 +39,9 @@ export interface Stores {
   readonly contacts: ContactStore
   readonly addresses: AddressStore
   readonly rates: RateStore
+  readonly users: UserStore
+  readonly keys: KeyStore & AuthorizationStore
+  readonly tickets: TicketStore
   /** Resolves when the database answers. */
   ping(): Promise<void>
   countActiveSessions(): Promise<number>
@@ -44,6 +51,7 @@ export interface Stores {
 export function createStores(db: Kysely<Tables>): Stores {
   const boot = randomBytes(6).toString('hex')
   const deliveries = guarded(new PgDeliveryStore(db, boot))
+  const keys = new PgKeyStore(db)
   return guarded({
     sessions: guarded(new PgSessionStore(db, boot)),
     requests: guarded(new PgRequestStore(db, boot)),
@@ -56,6 +64,9 @@ export function createStores(db: Kysely<Tables>): Stores {
     addresses: guarded(new PgAddressStore(db, deliveries)),
     rates: guarded(new PgRateStore(db)),
     contacts: guarded(new PgContactStore(db)),
+    users: guarded(new PgUserStore(db)),
+    keys: guarded(keys),
+    tickets: guarded(new PgTicketStore(db, keys)),
     async ping() {
       await sql`SELECT 1`.execute(db)
     },

@@ -8,7 +8,7 @@ import { parse } from '../protocol/fields.ts'
 import { pollQuery, toTarget } from '../protocol/requests.ts'
 import { toEnvelope, toView } from '../protocol/view.ts'
 import { authenticate, principalOf, type Transport, type TransportDefinition } from './transport.ts'
-import { whileHeld } from './waiting.ts'
+import { stillAuthorized, whileHeld } from './waiting.ts'
 
 /** Events in one answer. The cursor in it continues where it ends. */
 const PAGE = 100
@@ -25,11 +25,14 @@ export const poll: TransportDefinition = {
       const signal = whileHeld(context, reply)
       if ('requestId' in target) {
         const asked = await hub.get(principal, target.requestId)
-        return toView(await hub.settled(principal, asked, wait * 1000, signal))
+        const seen = await hub.settled(principal, asked, wait * 1000, signal)
+        stillAuthorized(signal)
+        return toView(seen)
       }
       const page = new PageReader()
       await page.read(hub, principal, target, parseSince(since))
       if (wait > 0) await page.wait(clock, wait * 1000, signal)
+      stillAuthorized(signal)
       return page.answer()
     })
     return { name: 'poll', close: async () => undefined }

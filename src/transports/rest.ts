@@ -19,7 +19,7 @@ import {
   type TransportContext,
   type TransportDefinition,
 } from './transport.ts'
-import { whileHeld } from './waiting.ts'
+import { stillAuthorized, whileHeld } from './waiting.ts'
 
 const requestParams = z.object({ id })
 
@@ -91,7 +91,9 @@ async function submit(context: TransportContext, request: FastifyRequest, reply:
   if (replayed) reply.header('idempotent-replayed', 'true')
   if (wait === undefined) return { success: true, ...toView(asked) }
   if (request.headers['prefer'] !== undefined) reply.header('preference-applied', `wait=${wait}`)
-  const seen = await hub.settled(principal, asked, wait * 1000, whileHeld(context, reply))
+  const signal = whileHeld(context, reply)
+  const seen = await hub.settled(principal, asked, wait * 1000, signal)
+  stillAuthorized(signal)
   return { success: true, ...toView(seen) }
 }
 

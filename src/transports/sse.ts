@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Event, formatCursor, parseSince } from '../core/event.ts'
 import type { Position } from '../core/ports.ts'
+import type { Principal } from '../core/principal.ts'
 import type { EndReason, Reader, Subscription } from '../core/subscription.ts'
 import { parse } from '../protocol/fields.ts'
 import { streamQuery, toTarget } from '../protocol/requests.ts'
@@ -13,7 +14,7 @@ import { CLOSE_MS, closeEvenly, retryAfterMs } from './closing.ts'
 import { DeadPeers, type Watched } from './dead-peers.ts'
 import { type Beating, Heartbeats } from './heartbeat.ts'
 import {
-  authenticate,
+  authenticateStream,
   principalOf,
   type Transport,
   type TransportContext,
@@ -45,12 +46,13 @@ export const sse: TransportDefinition = {
       open: new Set(),
     }
 
-    const options = { onRequest: authenticate(auth), exposeHeadRoute: false }
+    const options = { onRequest: authenticateStream(auth), exposeHeadRoute: false }
     http.get('/hitl/stream', options, async (request, reply) => {
       const { since, last_event_id, lastEventId, ...named } = parse(streamQuery, request.query)
       const cursor = lastEventIdOf(request) ?? last_event_id ?? lastEventId ?? since
-      const reader = new SseReader(reply, shared)
-      await hub.subscribe(principalOf(request), toTarget(named), parseSince(cursor), reader)
+      const principal = principalOf(request)
+      const reader = new SseReader(reply, principal, shared)
+      await hub.subscribe(principal, toTarget(named), parseSince(cursor), reader)
       reader.open()
       return reply
     })
@@ -113,9 +115,12 @@ class SseReader implements Reader, Beating, Backlogged, Watched {
   #subscription: Subscription | undefined
   #leaveHeartbeats: (() => void) | undefined
   #leaveWatch: (() => void) | undefined
+  #release: (() => void) | undefined
+  readonly #principal: Principal
 
-  constructor(reply: FastifyReply, shared: Shared) {
+  constructor(reply: FastifyReply, principal: Principal, shared: Shared) {
     this.#reply = reply
+    this.#principal = principal
     this.#shared = shared
   }
 
@@ -178,6 +183,8 @@ class SseReader implements Reader, Beating, Backlogged, Watched {
     this.#shared.context.connections('sse', 1)
     this.#leaveHeartbeats = this.#shared.heartbeats.add(this)
     this.#leaveWatch = this.#shared.deadPeers.add(this)
+    // Whoever is not let in any more is told so with 401 when he comes back.
+    this.#release = this.#shared.context.authorizations.hold(this.#principal, () => this.#end())
     const data = JSON.stringify(hello)
     this.#write(`retry: ${RETRY_MS}\nevent: hello\nid: ${hello.cursor}\ndata: ${data}\n\n`)
     // It was let in before the stop began.
@@ -214,6 +221,14 @@ class SseReader implements Reader, Beating, Backlogged, Watched {
     const raw = this.#raw
     if (!raw || raw.writableEnded) return
     this.#write(`retry: ${MIN_RETURN_MS + retryAfterMs()}\n\n`)
+    this.#end()
+  }
+
+  /** Ends, and cuts whoever does not take what is there. */
+  #end(): void {
+    const raw = this.#raw
+    if (!raw || raw.writableEnded) return
+    this.#subscription?.end('left')
     raw.end()
     raw.once(
       'close',
@@ -232,6 +247,7 @@ class SseReader implements Reader, Beating, Backlogged, Watched {
     this.#raw = undefined
     this.#leaveHeartbeats?.()
     this.#leaveWatch?.()
+    this.#release?.()
     this.#shared.backlogs.forget(this)
     if (this.#shared.open.delete(this)) this.#shared.context.connections('sse', -1)
     this.#subscription?.end('left')

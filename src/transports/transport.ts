@@ -1,5 +1,6 @@
 import type { Server } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Authorizations } from '../core/authorizations.ts'
 import type { Callbacks } from '../core/callbacks.ts'
 import type { Deliveries } from '../core/delivery.ts'
 import type { Hub } from '../core/hub.ts'
@@ -18,6 +19,8 @@ export interface TransportContext {
   readonly hub: Hub
   readonly http: FastifyInstance
   readonly auth: Authenticator
+  /** Tells when somebody who was let in, and stays, is not let in any more. */
+  readonly authorizations: Pick<Authorizations, 'hold'>
   readonly clock: Clock
   readonly logger: Log
   /**
@@ -71,6 +74,16 @@ export const knockOf = (request: FastifyRequest) => ({
 export function authenticate(auth: Authenticator) {
   return async (request: FastifyRequest): Promise<void> => {
     request.principal = await auth.identify(knockOf(request))
+  }
+}
+
+/** The same for streams, which browsers open without headers: there a ticket counts, too. */
+export function authenticateStream(auth: Authenticator) {
+  return async (request: FastifyRequest): Promise<void> => {
+    const { ticket } = request.query as { readonly ticket?: unknown }
+    // One that is given twice is none.
+    const given = ticket === undefined ? {} : { ticket: typeof ticket === 'string' ? ticket : '' }
+    request.principal = await auth.identify({ ...knockOf(request), ...given })
   }
 }
 

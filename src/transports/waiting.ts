@@ -1,10 +1,28 @@
 import type { FastifyReply } from 'fastify'
-import type { TransportContext } from './transport.ts'
+import { LoopgateError } from '../core/errors.ts'
+import { principalOf, type TransportContext } from './transport.ts'
 
-/** Aborted when the client is gone, or the server begins to stop: nobody waits longer than that. */
-export function whileHeld({ draining }: TransportContext, reply: FastifyReply): AbortSignal {
-  const gone = new AbortController()
-  reply.raw.once('close', () => gone.abort())
-  if (reply.raw.destroyed) gone.abort()
-  return AbortSignal.any([gone.signal, draining])
+/**
+ * Aborted when the client is gone, the server begins to stop, or whoever asks is not let in any
+ * more: nobody waits longer than that.
+ */
+export function whileHeld(
+  { draining, authorizations }: TransportContext,
+  reply: FastifyReply,
+): AbortSignal {
+  const over = new AbortController()
+  const release = authorizations.hold(principalOf(reply.request), () =>
+    over.abort(new LoopgateError('UNAUTHORIZED', 'the credential is not valid any more')),
+  )
+  reply.raw.once('close', () => {
+    release()
+    over.abort()
+  })
+  if (reply.raw.destroyed) over.abort()
+  return AbortSignal.any([over.signal, draining])
+}
+
+/** @throws {LoopgateError} UNAUTHORIZED when who waited is not let in any more. */
+export function stillAuthorized({ reason }: AbortSignal): void {
+  if (reason instanceof LoopgateError) throw reason
 }

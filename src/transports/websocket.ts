@@ -15,7 +15,7 @@ import { CLOSE_MS, Commands, closeEvenly, refuseWhile, retryAfterMs } from './cl
 import { type Beating, Heartbeats } from './heartbeat.ts'
 import { type Names, type Peer, SubscriptionSet } from './subscription-set.ts'
 import {
-  authenticate,
+  authenticateStream,
   principalOf,
   type Transport,
   type TransportContext,
@@ -63,7 +63,7 @@ export const websocket: TransportDefinition = {
       scope.route({
         method: 'GET',
         url: PATH,
-        onRequest: authenticate(auth),
+        onRequest: authenticateStream(auth),
         handler: () => {
           throw new LoopgateError('NOT_FOUND', 'this is a WebSocket: connect with an upgrade')
         },
@@ -91,6 +91,7 @@ class Connection implements Peer, Beating, Backlogged {
   readonly #shared: Shared
   readonly #subscriptions: SubscriptionSet
   readonly #leaveHeartbeats: () => void
+  readonly #release: () => void
   readonly #commands = new Commands()
   #full: Promise<void> | undefined
   #isAlive = true
@@ -102,6 +103,7 @@ class Connection implements Peer, Beating, Backlogged {
     this.#shared = shared
     this.#subscriptions = new SubscriptionSet(shared.context.hub, principal, this)
     this.#leaveHeartbeats = shared.heartbeats.add(this)
+    this.#release = shared.context.authorizations.hold(principal, () => this.#expel())
     shared.open.add(this)
     shared.context.connections('websocket', 1)
     socket.on('message', (data, isBinary) => this.#received(data.toString(), isBinary))
@@ -179,6 +181,12 @@ class Connection implements Peer, Beating, Backlogged {
     this.#commands.whenDone(() => this.close(CLOSE.restart))
   }
 
+  /** Gives nothing any more, and closes for good. */
+  #expel(): void {
+    this.#subscriptions.clear()
+    this.close(CLOSE.notAuthorized)
+  }
+
   close({ code, reason, reconnect }: Close): void {
     const { clock } = this.#shared.context
     if (this.isOpen) {
@@ -211,6 +219,8 @@ class Connection implements Peer, Beating, Backlogged {
   }
 
   #received(text: string, isBinary: boolean): void {
+    // What still comes on a socket that is being closed is not done.
+    if (!this.isOpen) return
     let value: unknown
     this.#work(
       () => frameIdOf(value),
@@ -282,6 +292,7 @@ class Connection implements Peer, Beating, Backlogged {
 
   #gone(): void {
     this.#leaveHeartbeats()
+    this.#release()
     this.#shared.backlogs.forget(this)
     this.#shared.open.delete(this)
     this.#shared.context.connections('websocket', -1)

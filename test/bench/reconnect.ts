@@ -1,6 +1,7 @@
 import { PersonTokens } from '../../src/http/tokens.ts'
 import type { RollingAgent } from '../support/agents.ts'
 import { check, connectAgents, each, type Gate, settleIn, until } from '../support/rollover.ts'
+import { userOf } from '../support/users.ts'
 import { openPostgres } from './postgres.ts'
 import { type Running, run } from './processes.ts'
 
@@ -29,7 +30,7 @@ try {
   const b = await start(env)
   await using _b = b.process
   let target = a.url
-  const gate: Gate = { url: () => target, token: await token() }
+  const gate: Gate = { url: () => target, token: await token(a.url) }
   const third = Math.floor(AGENTS / 3)
   const began = performance.now()
   const agents = await connectAgents(gate, {
@@ -77,9 +78,9 @@ async function start(env: Record<string, string>): Promise<{ process: Running; u
 }
 
 /** A person of a tenant, who may do what its agents may, and decide. */
-function token(): Promise<string> {
+async function token(url: string): Promise<string> {
   return new PersonTokens(JWT_SECRET).issue({
-    ...{ type: 'person', tenant: 'bench', channel: 'console' },
+    ...{ type: 'person', tenant: await userOf({ url }, 'bench'), channel: 'console' },
     ...{ id: 'ann', name: 'Ann' },
   })
 }

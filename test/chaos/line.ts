@@ -1,4 +1,5 @@
 import { PersonTokens } from '../../src/http/tokens.ts'
+import { userOf } from '../support/users.ts'
 import { JWT_SECRET, type Place } from './place.ts'
 
 export interface Reviewer {
@@ -24,7 +25,7 @@ export const DECIDER = 'decider'
 
 /** Every third line asks in a group, every second belongs to another tenant. */
 export async function makeLine(place: Place, number: number): Promise<Line> {
-  const tenant = number % 2 === 0 ? 'local' : 'acme'
+  const tenant = number % 2 === 0 ? 'local' : await userOf({ url: place.url(0) }, 'acme')
   const isGroup = number % 3 === 0
   const reviewers = (isGroup ? [1, 2] : [1]).map((n): Reviewer => {
     return { id: 10_000 + number * 10 + n, first_name: `Reviewer ${number}-${n}`, is_bot: false }

@@ -240,7 +240,7 @@ async function readInPieces(
 function keepsOthersOut(scene: () => Scene, read: Read, { readRequests }: Cannot): void {
   test('a session that does not exist, or is of another tenant, is not found', async () => {
     const line = await scene().line()
-    const stranger = await personOf('elsewhere')
+    const stranger = await personOf(scene().app, 'elsewhere')
     const notFound = 'SESSION_NOT_FOUND'
     expect(await codeOf(read({ session_id: 'nobody' }))).toBe(notFound)
     expect(await codeOf(read(line.target, undefined, stranger))).toBe(notFound)
@@ -251,7 +251,7 @@ function keepsOthersOut(scene: () => Scene, read: Read, { readRequests }: Cannot
     'a request that does not exist, or is of another tenant, is not found',
     async () => {
       const { request_id } = await (await scene().line()).ask()
-      const stranger = await personOf('elsewhere')
+      const stranger = await personOf(scene().app, 'elsewhere')
       const notFound = 'REQUEST_NOT_FOUND'
       expect(await codeOf(read({ request_id: NOWHERE }))).toBe(notFound)
       expect(await codeOf(read({ request_id: 'not-even-a-uuid' }))).toBe(notFound)
@@ -261,7 +261,7 @@ function keepsOthersOut(scene: () => Scene, read: Read, { readRequests }: Cannot
 
   test('two tenants may use one session id, and hear only their own', async () => {
     const line = await scene().line()
-    const token = await personOf('elsewhere')
+    const token = await personOf(scene().app, 'elsewhere')
     const headers = { authorization: `Bearer ${token}` }
     const body = { session_id: line.id, client_id: 'theirs', message: 'Ours?' }
     await scene().app.post('/hitl/register', body, headers)

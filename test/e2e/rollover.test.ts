@@ -49,7 +49,7 @@ test('hundreds of agents roll from one process to another, and nothing is lost o
   const b = await start(env)
   await using _b = b.server
   await using proxy = await TcpSwitch.start(a.url)
-  const gate: Gate = { url: () => proxy.url, token: await personOf('tenant') }
+  const gate: Gate = { url: () => proxy.url, token: await personOf(a, 'tenant') }
   await using stack = new AsyncDisposableStack()
 
   const agents = await connectAgents(gate, COUNTS)

@@ -42,6 +42,7 @@ export const anAgent = (over: Partial<Agent> = {}): Agent => ({
   type: 'agent',
   tenant: TENANT,
   id: 'key-1',
+  mayRegister: true,
   ...over,
 })
 

@@ -24,7 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/log.ts': ['npm:pino', 'npm:pino-pretty'],
   'src/metrics.ts': ['src/core', 'npm:prom-client'],
   'src/version.ts': ['node:', 'npm:zod'],
-  'src/config.ts': ['src/channels', 'src/storage', 'node:net', 'npm:zod'],
+  'src/config.ts': ['src/core', 'src/channels', 'src/storage', 'node:net', 'npm:zod'],
   'src/app.ts': [
     ...['src/core', 'src/storage', 'src/channels', 'src/transports', 'src/http'],
     ...['src/config.ts', 'src/clock.ts', 'src/metrics.ts', 'node:', 'npm:*'],

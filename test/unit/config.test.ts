@@ -20,6 +20,8 @@ test('with nothing set everything has its default', () => {
     publicUrl: undefined,
     jwtSecret: undefined,
     auth: 'local',
+    registration: 'open',
+    apiKeyPrefix: 'lk_pub_',
     callbackAllowPrivate: false,
     allowedOrigins: [],
     trustProxy: false,

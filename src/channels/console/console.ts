@@ -77,12 +77,14 @@ function addDecisionRoute({ http, hub, auth }: ChannelContext): void {
 }
 
 /** Spends the code, once. */
-function addLinkRoute({ http, issueToken }: ChannelContext, code: string | undefined): void {
+function addLinkRoute({ http, auth, issueToken }: ChannelContext, code: string | undefined): void {
   let unspent = code
   http.post('/api/auth/link', async (request) => {
     const given = parse(link, request.body).code
     if (unspent === undefined || !isSame(given, unspent)) {
-      throw new LoopgateError('UNAUTHORIZED', 'this link is spent or was never valid')
+      const { headers, socket } = request
+      const knock = { headers, remoteAddress: socket.remoteAddress }
+      return auth.refuse(knock, 'this link is spent or was never valid')
     }
     unspent = undefined
     const token = await issueToken({

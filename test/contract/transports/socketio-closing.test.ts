@@ -34,7 +34,7 @@ describe.each(['websocket', 'polling'])('at the door, over %s', (transport) => {
   test('with AUTH=required so is no token, and a good one is let in', async () => {
     await using server = await openServer('postgres', { AUTH: 'required' })
     const { url } = server.app
-    const token = await personOf('tenant')
+    const token = await personOf(server.app, 'tenant')
     expect((await refusal(url, options)).data?.code).toBe('UNAUTHORIZED')
     expect((await refusal(url, { ...options, auth: { token: 7 } })).data?.code).toBe('UNAUTHORIZED')
     const headers = { extraHeaders: { authorization: `Bearer ${token}` } }

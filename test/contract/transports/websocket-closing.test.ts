@@ -68,7 +68,7 @@ describe('at the upgrade', () => {
     const { url } = server.app
     const status = async (headers?: Record<string, string>) =>
       (await knock(url, '/ws?session_id=s1', headers)).status
-    const token = await personOf('tenant')
+    const token = await personOf(server.app, 'tenant')
     expect(await status()).toBe(401)
     expect(await status({ Authorization: 'Bearer wrong' })).toBe(401)
     expect(await status({ Authorization: `Basic ${token}` })).toBe(401)

@@ -36,7 +36,7 @@ describe.each<DatabaseKind>(['pglite', 'postgres'])('MAX_CONCURRENT_REQUESTS on 
     expect((await submit(line)).status).toBe(429)
     const other = await Line.open(app(), { client_id: 'two' })
     expect((await submit(other)).status).toBe(200)
-    const headers = { authorization: `Bearer ${await personOf('elsewhere')}` }
+    const headers = { authorization: `Bearer ${await personOf(app(), 'elsewhere')}` }
     const session = { session_id: line.id, client_id: line.clientId }
     await app().post('/hitl/register', session, headers)
     expect((await submit(line, headers)).status).toBe(200)

@@ -86,7 +86,7 @@ describe('what came through a proxy', () => {
   })
 
   test('is let in with a credential', async () => {
-    const authorization = `Bearer ${await personOf('tenant')}`
+    const authorization = `Bearer ${await personOf(app(), 'tenant')}`
     const headers = { 'x-forwarded-for': '203.0.113.7', authorization }
     expect((await knock('GET', '/hitl/pending', headers)).status).toBe(200)
   })
@@ -101,7 +101,7 @@ describe('what came through a proxy', () => {
 describe('with AUTH=required', () => {
   test('every route of agents needs a credential, and any Host is served', async () => {
     await using server = await openServer('postgres', { AUTH: 'required' })
-    const authorization = `Bearer ${await personOf('tenant')}`
+    const authorization = `Bearer ${await personOf(server.app, 'tenant')}`
     for (const [method, path] of ROUTES) {
       if (!path.startsWith('/hitl/') || method === 'OPTIONS') continue
       const answer = await ask(server.app.url + path, { method })
@@ -119,7 +119,7 @@ describe('with AUTH=required', () => {
       PUBLIC_URL: 'https://gate.example.com/base',
       ALLOWED_ORIGINS: 'https://app.example.com, http://localhost:3000',
     })
-    const authorization = `Bearer ${await personOf('tenant')}`
+    const authorization = `Bearer ${await personOf(server.app, 'tenant')}`
     const status = async (origin: string) =>
       (await ask(`${server.app.url}/hitl/pending`, { headers: { authorization, origin } })).status
     for (const origin of [

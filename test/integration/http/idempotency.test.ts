@@ -91,7 +91,7 @@ function names(app: () => TestApp): void {
     const line = await Line.open(app())
     const key = newKey()
     const first = await submit(line, key)
-    const headers = { authorization: `Bearer ${await personOf('elsewhere')}` }
+    const headers = { authorization: `Bearer ${await personOf(app(), 'elsewhere')}` }
     const session = { session_id: line.id, client_id: 'theirs' }
     await app().post('/hitl/register', session, headers)
     const theirs = await app().post<RequestView>(

@@ -13,7 +13,9 @@ const isActive = async (session_id: string): Promise<boolean> =>
   (await app().get<{ active: boolean }>(`/hitl/status?session_id=${session_id}`)).body.active
 
 const forbidden = { status: 403, body: { code: 'FORBIDDEN' } }
-const bearer = async (tenant: string) => ({ authorization: `Bearer ${await personOf(tenant)}` })
+const bearer = async (tenant: string) => ({
+  authorization: `Bearer ${await personOf(app(), tenant)}`,
+})
 
 test.each(['/hitl/register', '/sessions/register'])(
   '%s makes a session and says what an agent needs to know',

@@ -200,7 +200,7 @@ test('a session that is not there is 404, an inactive one 400, another client 40
     const answer = await app().post('/hitl/request', body, headers)
     return [answer.status, answer.body.code]
   }
-  const stranger = { authorization: `Bearer ${await personOf('elsewhere')}` }
+  const stranger = { authorization: `Bearer ${await personOf(app(), 'elsewhere')}` }
   expect(await outcome({ session_id: 'nobody' })).toEqual([404, 'SESSION_NOT_FOUND'])
   expect(await outcome({}, stranger)).toEqual([404, 'SESSION_NOT_FOUND'])
   expect(await outcome({ client_id: 'other' })).toEqual([403, 'FORBIDDEN'])

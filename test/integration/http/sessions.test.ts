@@ -10,7 +10,7 @@ interface Pending {
   readonly count: number
 }
 
-const stranger = async () => ({ authorization: `Bearer ${await personOf('elsewhere')}` })
+const stranger = async () => ({ authorization: `Bearer ${await personOf(app(), 'elsewhere')}` })
 
 describe('the status of a session', () => {
   test('has five fields', async () => {

@@ -6,7 +6,7 @@ import { openServer, personOf, serve } from '../../support/readers/server.ts'
 const app = serve('postgres')
 
 const bearer = async (tenant: string, id?: string) => ({
-  authorization: `Bearer ${await personOf(tenant, id)}`,
+  authorization: `Bearer ${await personOf(app(), tenant, id)}`,
 })
 
 const decide = (requestId: string, answer: unknown, headers: Record<string, string>) =>

@@ -56,7 +56,7 @@ test('another tenant sees no callbacks and sends none', async () => {
   const line = await Line.open(app())
   const { request_id } = await line.ask({ callback_url: 'https://example.com/hook' })
   await line.decide(await app().view(request_id))
-  const headers = { authorization: `Bearer ${await personOf('elsewhere')}` }
+  const headers = { authorization: `Bearer ${await personOf(app(), 'elsewhere')}` }
   const notFound = { status: 404, body: { code: 'REQUEST_NOT_FOUND' } }
   const path = `/api/requests/${request_id}/callbacks`
   expect(await app().get(path, headers)).toMatchObject(notFound)

@@ -3,6 +3,7 @@ import type { Clock } from '../../../src/core/ports.ts'
 import { PersonTokens } from '../../../src/http/tokens.ts'
 import { startTestApp, type TestApp } from '../app.ts'
 import { type DatabaseKind, openTestDatabase } from '../database.ts'
+import { type Served, userOf } from '../users.ts'
 import { openDataDirectory } from './data-directory.ts'
 
 /** The signing secret of these servers, so that a test can be a person of any tenant. */
@@ -31,7 +32,11 @@ export const startOn = (
   place: Readonly<Record<string, string>>,
   env: Record<string, string> = {},
   clock?: Clock,
-) => startTestApp({ JWT_SECRET, SHUTDOWN_GRACE: '2', ...place, ...env }, { clock })
+) =>
+  startTestApp(
+    { JWT_SECRET, SHUTDOWN_GRACE: '2', REGISTRATION: 'open', ...place, ...env },
+    { clock },
+  )
 
 async function openPlace(
   kind: DatabaseKind,
@@ -55,12 +60,13 @@ export function serve(kind: DatabaseKind, env: Record<string, string> = {}): () 
   }
 }
 
-/** The token of a person of a tenant, who may do there what its agents may, and decide. */
-export const personOf = (tenant: string, id = 'ann'): Promise<string> =>
-  new PersonTokens(JWT_SECRET).issue({
-    type: 'person',
-    tenant,
-    channel: 'console',
-    id,
-    name: 'Ann',
+/**
+ * The token of a person of a tenant, who may do there what its agents may, and decide. The tenant is
+ * that of the user of this name, or `local`.
+ */
+export async function personOf(server: Served, name: string, id = 'ann'): Promise<string> {
+  const tenant = name === 'local' ? name : await userOf(server, name)
+  return new PersonTokens(JWT_SECRET).issue({
+    ...{ type: 'person', tenant, channel: 'console', id, name: 'Ann' },
   })
+}

@@ -1,11 +1,30 @@
-import { describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { LoopgateError } from '../../../src/core/errors.ts'
 import type { Knock } from '../../../src/core/ports.ts'
+import type { Person } from '../../../src/core/principal.ts'
 import { type AuthOptions, HttpAuthenticator, isFromThisMachine } from '../../../src/http/auth.ts'
+import { clientAddress } from '../../../src/http/client-address.ts'
+import { Limits } from '../../../src/http/limits.ts'
 import { PersonTokens } from '../../../src/http/tokens.ts'
+import { createStores, type Stores } from '../../../src/storage/stores.ts'
 import { aPerson } from '../../support/builders.ts'
+import { openTestDatabase, type TestDatabase } from '../../support/database.ts'
 
 const tokens = new PersonTokens('a secret of at least 32 characters')
+
+let database: TestDatabase
+let stores: Stores
+/** A person who is a user of the database. */
+let ann: Person
+
+beforeAll(async () => {
+  database = await openTestDatabase('pglite')
+  stores = createStores(database.database.db)
+  const user = { username: 'Ann', usernameKey: 'ann', passwordHash: '$' }
+  const { id } = await stores.users.create(user, false)
+  ann = aPerson({ tenant: id, id })
+}, 60_000)
+afterAll(() => database[Symbol.asyncDispose]())
 
 const door = (over: Partial<AuthOptions> = {}) =>
   new HttpAuthenticator({
@@ -14,6 +33,10 @@ const door = (over: Partial<AuthOptions> = {}) =>
     publicUrl: undefined,
     allowedOrigins: [],
     tokens,
+    ...stores,
+    usage: { note: () => undefined },
+    limits: new Limits(),
+    addressOf: clientAddress(false),
     ...over,
   })
 
@@ -145,14 +168,25 @@ describe('who is calling', () => {
   })
 
   test('is a person by his token, in either header', async () => {
-    const token = await tokens.issue(aPerson())
+    const token = await tokens.issue(ann)
     for (const headers of [
       { authorization: `Bearer ${token}` },
       { authorization: `bearer  ${token}` },
       { 'x-api-key': token },
     ]) {
-      expect(await door(REQUIRED).identify(knock(headers))).toEqual(aPerson())
+      expect(await door(REQUIRED).identify(knock(headers))).toMatchObject(ann)
     }
+  })
+
+  test('is nobody by the token of a user who is not there, or of this machine elsewhere', async () => {
+    const as = async (tenant: string) => ({
+      authorization: `Bearer ${await tokens.issue(aPerson({ tenant }))}`,
+    })
+    for (const tenant of ['nobody', '00000000-0000-4000-8000-000000000000']) {
+      expect(await identify(door(), knock(await as(tenant)))).toBe('UNAUTHORIZED')
+    }
+    expect(await identify(door(), knock(await as('local')))).toBe('person')
+    expect(await identify(door(REQUIRED), knock(await as('local')))).toBe('UNAUTHORIZED')
   })
 
   test.each([
@@ -172,7 +206,7 @@ describe('who is calling', () => {
   )
 
   test('R4: two credentials are none', async () => {
-    const token = await tokens.issue(aPerson())
+    const token = await tokens.issue(ann)
     const headers = { authorization: [`Bearer ${token}`, `Bearer ${token}`] }
     expect(await identify(door(), knock(headers))).toBe('UNAUTHORIZED')
   })

@@ -26,12 +26,19 @@ function forge(
 describe('a person’s token', () => {
   test('says who he is', async () => {
     const ann = aPerson({ id: 'ä:7', name: 'Ann 🚀', tenant: 't/1' })
-    expect(await tokens.verify(await tokens.issue(ann))).toEqual(ann)
+    expect(await tokens.verify(await tokens.issue(ann))).toMatchObject(ann)
   })
 
   test('ends', async () => {
     const { iat = 0, exp = 0 } = decodeJwt(await tokens.issue(aPerson()))
     expect(exp - iat).toBe(12 * 3_600)
+  })
+
+  test('says until when it holds', async () => {
+    const { until } = (await tokens.verify(await tokens.issue(aPerson()))) ?? {}
+    const seconds = ((until?.getTime() ?? 0) - Date.now()) / 1_000
+    expect(seconds).toBeGreaterThan(12 * 3_600 - 60)
+    expect(seconds).toBeLessThanOrEqual(12 * 3_600)
   })
 
   test('of another process with the same secret holds', async () => {

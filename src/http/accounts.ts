@@ -1,0 +1,148 @@
+import { randomBytes } from 'node:crypto'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ApiKey, KeyStore, RegistrationPolicy, UserStore } from '../core/account.ts'
+import { LoopgateError } from '../core/errors.ts'
+import type { KeyUsage } from '../core/key-usage.ts'
+import type { Authenticator, Knock } from '../core/ports.ts'
+import { LOCAL_TENANT, type Person } from '../core/principal.ts'
+import {
+  isPassword,
+  parseAccount,
+  parseKey,
+  parseLogin,
+  usernameKey,
+} from '../protocol/accounts.ts'
+import { digestOf } from './auth.ts'
+import { knockOf } from './knock.ts'
+import type { Limits } from './limits.ts'
+import { Passwords } from './passwords.ts'
+import type { PersonTokens } from './tokens.ts'
+
+export interface AccountOptions {
+  readonly users: UserStore
+  readonly keys: KeyStore
+  readonly usage: KeyUsage
+  readonly auth: Authenticator
+  readonly tokens: PersonTokens
+  readonly limits: Limits
+  readonly addressOf: (knock: Knock) => string
+  readonly registration: RegistrationPolicy
+  readonly keyPrefix: string
+}
+
+/** Users and the keys of their agents. */
+export function addAccountRoutes(http: FastifyInstance, options: AccountOptions): void {
+  addUserRoutes(http, options)
+  addKeyRoutes(http, options)
+}
+
+function addUserRoutes(http: FastifyInstance, options: AccountOptions): void {
+  const { users, tokens, limits, addressOf } = options
+  const passwords = new Passwords()
+
+  http.post('/api/auth/register', async (request, reply) => {
+    const { username, password } = parseAccount(request.body)
+    await limits.registration(addressOf(knockOf(request)))
+    await admitNewUser(options)
+    const key = usernameKey(username)
+    if (await users.findByName(key)) throw new LoopgateError('USERNAME_TAKEN')
+    const passwordHash = await passwords.hash(password)
+    const onlyFirst = options.registration === 'first'
+    const { id } = await users.create({ username, usernameKey: key, passwordHash }, onlyFirst)
+    return reply.code(201).send({ message: 'User registered successfully', user_id: id })
+  })
+
+  http.post('/api/auth/login', async (request) => {
+    const { usernameKey: key = '', password } = parseLogin(request.body)
+    const address = addressOf(knockOf(request))
+    const begin = () => limits.beforeLogin(key, address)
+    await begin()
+    const user = isPassword(password) ? await users.findByName(key) : undefined
+    // Looked at again in its turn: those before it in the queue may have failed meanwhile.
+    const given = isPassword(password) ? password : ''
+    if (!(await passwords.verify(user?.passwordHash, given, begin)) || !user) {
+      await limits.wrongLogin(key, address)
+      throw new LoopgateError('UNAUTHORIZED', 'the username or the password is wrong')
+    }
+    limits.loggedIn(key, address)
+    const { id, username } = user
+    const token = await tokens.issue({
+      ...{ type: 'person', tenant: id, channel: 'console', id, name: username },
+    })
+    return { token, user_id: id, username }
+  })
+}
+
+/** @throws {LoopgateError} FORBIDDEN, before anything is done for whoever asks. */
+async function admitNewUser({ registration, users }: AccountOptions): Promise<void> {
+  if (registration === 'open' || (registration === 'first' && !(await users.hasAny()))) return
+  throw new LoopgateError('FORBIDDEN', 'registration is closed; see REGISTRATION')
+}
+
+function addKeyRoutes(http: FastifyInstance, options: AccountOptions): void {
+  const { keys, usage, auth, keyPrefix } = options
+  const users = new WeakMap<FastifyRequest, Person>()
+  // Who is asking is known before the body is read.
+  const onRequest = async (request: FastifyRequest) => {
+    users.set(request, await userOf(auth, request))
+  }
+  const tenantOf = (request: FastifyRequest): string => {
+    const user = users.get(request)
+    if (!user) throw new LoopgateError('UNAUTHORIZED')
+    return user.tenant
+  }
+
+  http.post('/api/user/apikeys', { onRequest }, async (request, reply) => {
+    const wanted = parseKey(request.body)
+    const key = `${keyPrefix}${randomBytes(32).toString('hex')}`
+    const made = await keys.create(tenantOf(request), {
+      ...wanted,
+      prefix: keyPrefix,
+      digest: digestOf(key),
+    })
+    const { id, label, prefix, expires_at, created_at, may_register } = toView(made)
+    return reply
+      .code(201)
+      .send({ id, raw_key: key, label, prefix, expires_at, created_at, may_register })
+  })
+
+  http.get('/api/user/apikeys', { onRequest }, async (request) => {
+    await usage.flush()
+    return (await keys.list(tenantOf(request))).map(toView)
+  })
+
+  http.delete<{ Params: { id: string } }>(
+    '/api/user/apikeys/:id',
+    { onRequest },
+    async (request) => {
+      const isRevoked = await keys.revoke(tenantOf(request), request.params.id)
+      if (!isRevoked) throw new LoopgateError('NOT_FOUND', 'no key has this id')
+      return { message: 'API key revoked successfully' }
+    },
+  )
+}
+
+/** @throws {LoopgateError} UNAUTHORIZED, or FORBIDDEN for whoever is no registered user. */
+async function userOf(auth: Authenticator, request: FastifyRequest): Promise<Person> {
+  const principal = await auth.identify(knockOf(request))
+  if (principal.type !== 'person') {
+    throw new LoopgateError('FORBIDDEN', 'only a person has keys; an agent can not make its own')
+  }
+  if (principal.tenant === LOCAL_TENANT) {
+    throw new LoopgateError('FORBIDDEN', 'keys belong to a user: register one and log in')
+  }
+  return principal
+}
+
+function toView(key: ApiKey) {
+  return {
+    id: key.id,
+    label: key.label,
+    prefix: key.prefix,
+    last_used_at: key.lastUsedAt?.toISOString() ?? null,
+    expires_at: key.expiresAt?.toISOString() ?? null,
+    created_at: key.createdAt.toISOString(),
+    is_active: key.isActive,
+    may_register: key.mayRegister,
+  }
+}
