@@ -12,6 +12,7 @@ import type { Authenticator } from '../core/ports.ts'
 import { isTooDeep, MAX_DEPTH, parseJson } from '../protocol/json.ts'
 import { toLoopgateError, toProblem } from '../protocol/problem.ts'
 import { MAX_BODY_BYTES } from '../protocol/requests.ts'
+import { knockOf } from './knock.ts'
 
 export interface ServerOptions {
   readonly logger: FastifyBaseLogger
@@ -32,6 +33,20 @@ const ALWAYS_OPEN: readonly string[] = ['/health', '/livez', '/readyz', '/metric
  * second. A connection on which something was sent meanwhile is not asked (tcp(7)).
  */
 const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 15_000 } as const
+
+/**
+ * OWASP's HTTP Headers Cheat Sheet, as far as it is for an API. What shows a page says what the page
+ * may do. HTTPS is the proxy's, and so is Strict-Transport-Security.
+ */
+const SECURE_HEADERS = {
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'x-frame-options': 'DENY',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+} as const
 
 /** What Fastify itself refuses. */
 const FASTIFY_ERRORS: Readonly<Record<string, () => LoopgateError>> = {
@@ -62,10 +77,9 @@ export function createServer(options: ServerOptions): FastifyInstance {
     return503OnClosing: false,
     // An address that can not be decoded never comes to the hooks.
     frameworkErrors: (error, request, reply) => {
-      const { headers, socket } = request
       reply.header('connection', 'close')
       try {
-        auth.admit({ headers, remoteAddress: socket.remoteAddress })
+        auth.admit(knockOf(request))
         sendProblem(error, request, reply)
       } catch (refusal) {
         sendProblem(toLoopgateError(refusal), request, reply)
@@ -75,16 +89,12 @@ export function createServer(options: ServerOptions): FastifyInstance {
   })
   acceptJsonAlone(http)
   http.addHook('onRequest', (request, reply, done) => {
-    reply.headers({
-      'x-content-type-options': 'nosniff',
-      'referrer-policy': 'no-referrer',
-      'cache-control': 'no-store',
-    })
+    reply.headers(SECURE_HEADERS)
     // An upgrade that is refused: nobody else would close its socket.
     if (request.headers.upgrade !== undefined) {
       reply.raw.once('finish', () => request.raw.socket.destroySoon())
     }
-    auth.admit({ headers: request.headers, remoteAddress: request.socket.remoteAddress })
+    auth.admit(knockOf(request))
     // Fastify mends what RFC 9110 does not allow in a media type, and other readers do not.
     if (request.headers['content-type']?.includes('\t'))
       throw new LoopgateError('UNSUPPORTED_MEDIA_TYPE')

@@ -1,7 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type IncomingMessage, type OutgoingMessage, ServerResponse, STATUS_CODES } from 'node:http'
 import { Server, type Socket } from 'socket.io'
 import type { WebSocket } from 'ws'
-import { stopping } from '../core/errors.ts'
+import { LoopgateError, stopping } from '../core/errors.ts'
 import { type Event, formatCursor } from '../core/event.ts'
 import type { Principal } from '../core/principal.ts'
 import type { EndReason } from '../core/subscription.ts'
@@ -49,12 +49,17 @@ export const socketio: TransportDefinition = {
       maxHttpBufferSize: MAX_PACKET_BYTES,
       pingInterval: PING_MS,
       pingTimeout: PONG_MS,
-      // `cors` says nothing about WebSocket: the Origin is checked here, for every transport.
       allowRequest: (request, decide) => {
-        if (context.draining.aborted) refuse(request)
-        else decide(...admit(context, request))
+        if (context.draining.aborted) refuse(request, stopping())
+        else decide(null, true)
       },
-      cors: { origin: [...context.allowedOrigins] },
+    })
+    // `cors` says nothing about WebSocket, and `allowRequest` is asked for handshakes alone: the
+    // door is here, with every request and every upgrade.
+    io.engine.use((request: IncomingMessage, response: OutgoingMessage, next: () => void) => {
+      const refusal = refusalOf(context, request)
+      if (refusal) refuse(request, refusal)
+      else if (allowCrossOrigin(context, request, response)) next()
     })
     io.use((socket, next) => {
       const { headers } = socket.request
@@ -94,30 +99,69 @@ export const socketio: TransportDefinition = {
   },
 }
 
-function admit(context: TransportContext, request: IncomingMessage): [string | null, boolean] {
+/** Why a request is not let in at all. */
+function refusalOf(
+  { auth }: TransportContext,
+  { headers, socket }: IncomingMessage,
+): LoopgateError | undefined {
   try {
-    context.auth.admit({ headers: request.headers, remoteAddress: request.socket.remoteAddress })
-    return [null, true]
+    auth.admit({ headers, remoteAddress: socket.remoteAddress })
+    return undefined
   } catch (error) {
-    return [toLoopgateError(error).message, false]
+    return toLoopgateError(error)
   }
 }
 
-/** Answers a handshake while the server stops. Engine.io itself knows 400 and 403 alone. */
-function refuse(request: IncomingMessage): void {
+/**
+ * Lets the pages of ALLOWED_ORIGINS read the answers (Fetch standard, CORS protocol). False when the
+ * request was a preflight, which is answered.
+ */
+function allowCrossOrigin(
+  { allowedOrigins }: TransportContext,
+  request: IncomingMessage,
+  response: OutgoingMessage,
+): boolean {
+  // Of an upgrade there are these headers alone.
+  response.setHeader('x-content-type-options', 'nosniff')
+  response.setHeader('cache-control', 'no-store')
+  const { origin } = request.headers
+  if (origin === undefined || !allowedOrigins.includes(origin)) return true
+  response.setHeader('access-control-allow-origin', origin)
+  response.setHeader('vary', 'origin')
+  if (request.method !== 'OPTIONS' || !(response instanceof ServerResponse)) return true
+  response
+    .writeHead(204, {
+      'access-control-allow-methods': 'GET, POST',
+      'access-control-allow-headers': 'authorization, content-type, x-api-key',
+      'access-control-max-age': '600',
+    })
+    .end()
+  return false
+}
+
+/** Answers instead of Engine.io, which knows 400 and 403 alone, and of an upgrade 400. */
+function refuse(request: IncomingMessage, error: LoopgateError): void {
   // Engine.io leaves the response there; an upgrade has none.
   const { res, socket } = request as IncomingMessage & { readonly res?: ServerResponse }
-  const error = stopping()
-  const retryAfter = String(error.details.retryAfterSeconds ?? 1)
+  const { retryAfterSeconds } = error.details
+  const headers = {
+    ...(retryAfterSeconds !== undefined && { 'retry-after': String(retryAfterSeconds) }),
+    connection: 'close',
+    'content-type': 'application/problem+json',
+  }
+  const body = JSON.stringify(toProblem(error))
   if (res) {
-    const headers = { 'retry-after': retryAfter, connection: 'close' }
-    res
-      .writeHead(error.status, { ...headers, 'content-type': 'application/problem+json' })
-      .end(JSON.stringify(toProblem(error)))
+    res.writeHead(error.status, headers).end(body)
     return
   }
-  const lines = ['HTTP/1.1 503 Service Unavailable', `Retry-After: ${retryAfter}`]
-  socket.write([...lines, 'Connection: close', 'Content-Length: 0', '', ''].join('\r\n'))
+  const lines = Object.entries({ ...headers, 'content-length': Buffer.byteLength(body) })
+  const head = [
+    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}`,
+    ...lines.map((line) => line.join(': ')),
+  ]
+  // A peer that is gone by now is no fault.
+  socket.on('error', () => undefined)
+  socket.write([...head, '', body].join('\r\n'))
   socket.destroySoon()
 }
 
@@ -128,14 +172,15 @@ function drop(client: EngineSocket): void {
 }
 
 /**
- * Says why, and closes the transport. After `socket.disconnect()` a client would not come back by
- * itself.
+ * Says why, and closes the transport. After `socket.disconnect()` a client does not come back by
+ * itself, which is what is wanted of one that is not let in any more.
  */
 function disconnect({ clock }: TransportContext, socket: Socket, close: Close): void {
   const { code, reason, reconnect } = close
   const { conn } = socket
   socket.emit('closing', { code, reason, reconnect, retry_after_ms: retryAfterMs() })
-  conn.close()
+  if (reconnect) conn.close()
+  else socket.disconnect(true)
   // engine.io waits until everything is taken. Whoever takes nothing is cut; a client that polls
   // has until its ping is over to come for the reason.
   const cancel = clock.after(CLOSE_MS, () => {
@@ -153,6 +198,8 @@ class Connection implements Peer, Backlogged {
   readonly #commands = new Commands()
   #inWork = 0
   #isClosing = false
+  #isExpelled = false
+  #release: (() => void) | undefined
 
   constructor(socket: Socket, principal: Principal, shared: Shared) {
     this.#socket = socket
@@ -162,8 +209,9 @@ class Connection implements Peer, Backlogged {
   }
 
   open(): void {
-    const { hub, connections, defaults } = this.#shared.context
+    const { hub, connections, defaults, authorizations } = this.#shared.context
     connections('socketio', 1)
+    this.#release = authorizations.hold(this.#principal, () => this.#expel())
     this.#shared.open.add(this)
     slimHandshake(this.#socket)
     this.#on('subscribe', async (body, acknowledge) => {
@@ -196,6 +244,7 @@ class Connection implements Peer, Backlogged {
       connections('socketio', -1)
       this.#shared.backlogs.forget(this)
       this.#shared.open.delete(this)
+      this.#release?.()
       this.#subscriptions.clear()
     })
     // It was let in before the stop began.
@@ -254,6 +303,13 @@ class Connection implements Peer, Backlogged {
     this.#commands.whenDone(() => this.#close(CLOSE.restart))
   }
 
+  /** Gives nothing any more, and closes for good. */
+  #expel(): void {
+    this.#isExpelled = true
+    this.#subscriptions.clear()
+    this.#close(CLOSE.notAuthorized)
+  }
+
   #close(close: Close): void {
     if (this.#isClosing) return
     this.#isClosing = true
@@ -270,6 +326,7 @@ class Connection implements Peer, Backlogged {
     this.#inWork++
     if (this.#inWork === MAX_IN_WORK) transport.socket?.pause()
     try {
+      if (this.#isExpelled) throw new LoopgateError('UNAUTHORIZED')
       if (event !== 'unsubscribe') refuseWhile(this.#shared.context.draining)
       await handler(body, acknowledge)
     } finally {
