@@ -100,10 +100,8 @@ function addKeyRoutes(http: FastifyInstance, options: AccountOptions): void {
       prefix: keyPrefix,
       digest: digestOf(key),
     })
-    const { id, label, prefix, expires_at, created_at, may_register } = toView(made)
-    return reply
-      .code(201)
-      .send({ id, raw_key: key, label, prefix, expires_at, created_at, may_register })
+    const { last_used_at: _, is_active: __, ...view } = toView(made)
+    return reply.code(201).send({ ...view, raw_key: key })
   })
 
   http.get('/api/user/apikeys', { onRequest }, async (request) => {
@@ -143,6 +141,6 @@ function toView(key: ApiKey) {
     expires_at: key.expiresAt?.toISOString() ?? null,
     created_at: key.createdAt.toISOString(),
     is_active: key.isActive,
-    may_register: key.mayRegister,
+    ...(!key.mayRegister && { may_register: false }),
   }
 }
