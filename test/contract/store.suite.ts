@@ -1,4 +1,5 @@
 import { describe } from 'vitest'
+import { accountContract } from './store-accounts.suite.ts'
 import { addressContract } from './store-addresses.suite.ts'
 import { cardWorkContract } from './store-card-work.suite.ts'
 import { cardContract } from './store-cards.suite.ts'
@@ -30,5 +31,6 @@ export function storeContract(kind: StoreKind): void {
     addressContract(kind)
     rateContract(kind)
     invitationContract(kind)
+    accountContract(kind)
   })
 }
