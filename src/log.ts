@@ -10,8 +10,21 @@ const SECRETS = [
   'x-telegram-bot-api-secret-token',
 ].flatMap((header) => [`headers["${header}"]`, `*.headers["${header}"]`])
 
-/** A bot token is part of the Bot API's URLs, and so of what network errors say. */
-const BOT_TOKEN = /\d{5,}(?::|%3A)[\w-]{20,}/gi
+/** What secrets look like, wherever they stand: in an address, or in what an error says. */
+const SECRET = new RegExp(
+  [
+    // A bot token is part of the Bot API's URLs, and so of what network errors say.
+    /\d{5,}(?::|%3A)[\w-]{20,}/,
+    // A JWT, and an API key with whichever prefix.
+    /eyJ[\w-]{8,}\.[\w-]+\.[\w-]*/,
+    /[\w-]{1,32}[0-9a-f]{64}/,
+    /whsec_[\w+/=-]+/,
+    /(?<=[?&](?:ticket|code|token)=)[^&\s"\\]+/,
+  ]
+    .map(({ source }) => source)
+    .join('|'),
+  'gi',
+)
 
 /** JSON lines on standard error; for a person at a terminal, lines to read. */
 export function createLogger(level: string): Logger {
@@ -20,7 +33,7 @@ export function createLogger(level: string): Logger {
     base: null,
     timestamp: stdTimeFunctions.isoTime,
     redact: { paths: SECRETS, censor: '[redacted]' },
-    hooks: { streamWrite: (line: string) => line.replace(BOT_TOKEN, '[redacted]') },
+    hooks: { streamWrite: (line: string) => line.replace(SECRET, '[redacted]') },
   }
   return process.stderr.isTTY
     ? pino(options, pretty({ destination: 2, sync: true, ignore: 'pid,hostname' }))

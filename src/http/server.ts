@@ -54,6 +54,8 @@ const FASTIFY_ERRORS: Readonly<Record<string, () => LoopgateError>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () => new LoopgateError('UNSUPPORTED_MEDIA_TYPE'),
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
     invalid('', 'the body is not as long as its Content-Length'),
+  // Fastify's own text repeats the address, query and all.
+  FST_ERR_BAD_URL: () => invalid('', 'the address can not be decoded'),
   // An id in the address that is longer than any.
   FST_ERR_MAX_PARAM_LENGTH: () => new LoopgateError('NOT_FOUND'),
   FST_ERR_CTP_EMPTY_JSON_BODY: () => invalid('', 'the body is empty'),

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ask, problemOf } from '../../support/readers/http.ts'
 import { openServer, personOf, serve } from '../../support/readers/server.ts'
+import { Wire } from '../../support/readers/wire.ts'
 
 const app = serve('postgres')
 
@@ -12,6 +13,12 @@ const ROUTES = [
   ['POST', '/hitl/deactivate'],
   ['POST', '/hitl/cancel'],
   ['POST', '/api/auth/link'],
+  ['POST', '/api/auth/register'],
+  ['POST', '/api/auth/login'],
+  ['POST', '/api/tickets'],
+  ['POST', '/api/user/apikeys'],
+  ['GET', '/api/user/apikeys'],
+  ['DELETE', '/api/user/apikeys/x'],
   ['POST', '/api/requests/x/decision'],
   ['GET', '/hitl/poll?session_id=x'],
   ['GET', '/hitl/status?session_id=x'],
@@ -19,6 +26,9 @@ const ROUTES = [
   ['GET', '/hitl/stream?session_id=x'],
   ['GET', '/ws'],
   ['GET', '/socket.io/?EIO=4&transport=polling'],
+  ['GET', '/socket.io/?EIO=4&transport=polling&sid=x'],
+  ['POST', '/socket.io/?EIO=4&transport=polling&sid=x'],
+  ['OPTIONS', '/socket.io/?EIO=4&transport=polling'],
   ['GET', '/console'],
   ['GET', '/console/page.js'],
   ['GET', '/health'],
@@ -54,13 +64,77 @@ describe.each(ROUTES)('%s %s', (method, path) => {
   test('with the own Origin, or none, and any name of this machine is let in', async () => {
     const { port } = new URL(app().url)
     for (const name of ['127.0.0.1', 'localhost', '[::1]', 'LOCALHOST']) {
-      // As a person, because on one of the routes 403 is also what an agent gets.
-      const headers = { ...(await app().person()), host: `${name}:${port}` }
+      // As a user, because on some of the routes 403 is also what everybody else gets.
+      const authorization = `Bearer ${await personOf(app(), 'tenant')}`
+      const headers = { authorization, host: `${name}:${port}` }
       expect((await knock(method, path, headers)).status).not.toBe(403)
       const origin = `http://${headers.host}`
       expect((await knock(method, path, { ...headers, origin })).status).not.toBe(403)
     }
   })
+})
+
+describe('a Socket.IO connection that is there already', () => {
+  const FOREIGN_ORIGIN = { Origin: 'https://evil.example' }
+  const polling = '/socket.io/?EIO=4&transport=polling'
+
+  /** The address of a connection, opened as one may. */
+  async function connection(): Promise<string> {
+    const { text } = await ask(app().url + polling)
+    const { sid } = JSON.parse(text.slice(1)) as { sid: string }
+    await ask(`${app().url}${polling}&sid=${sid}`, { method: 'POST', body: '40' })
+    return sid
+  }
+
+  test('is neither read nor written from a foreign page', async () => {
+    const path = `${polling}&sid=${await connection()}`
+    for (const method of ['GET', 'POST']) {
+      const body = method === 'POST' ? { body: '42["cancel",{}]' } : {}
+      const answer = await ask(app().url + path, { method, headers: FOREIGN_ORIGIN, ...body })
+      expect(answer.status).toBe(403)
+      expect(problemOf(answer)).toMatchObject({ code: 'FORBIDDEN' })
+    }
+    expect((await ask(app().url + path)).status).toBe(200)
+  })
+
+  test('is not upgraded from a foreign page, nor is a new one opened: 403', async () => {
+    for (const query of ['', `&sid=${await connection()}`]) {
+      using wire = await Wire.open(app().url)
+      wire.request('GET', `/socket.io/?EIO=4&transport=websocket${query}`, {
+        ...{ Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Version': '13' },
+        ...{ 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', ...FOREIGN_ORIGIN },
+      })
+      await wire.closed()
+      expect(wire.text).toMatch(/^HTTP\/1\.1 403 Forbidden\r\n/)
+      expect(wire.text).toContain('"code":"FORBIDDEN"')
+    }
+  })
+})
+
+test('every answer has the secure headers', async () => {
+  for (const path of ['/health', '/nothing', '/hitl/pending', '/api/user/apikeys', '/console']) {
+    const { headers } = await ask(app().url + path)
+    expect(headers).toMatchObject({
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'referrer-policy': 'no-referrer',
+      'cache-control': 'no-store',
+      'cross-origin-resource-policy': 'same-origin',
+      'content-security-policy': expect.stringMatching(
+        /^default-src 'none';.*frame-ancestors 'none'$/,
+      ),
+    })
+  }
+})
+
+test('a preflight of an unknown page is refused, and no answer is open to every page', async () => {
+  for (const path of ['/hitl/request', '/api/auth/login', '/socket.io/?EIO=4&transport=polling']) {
+    const headers = { origin: 'https://evil.example', 'access-control-request-method': 'POST' }
+    const answer = await ask(app().url + path, { method: 'OPTIONS', headers })
+    expect(answer.status).toBe(403)
+    expect(answer.headers['access-control-allow-origin']).toBeUndefined()
+    expect(answer.headers['access-control-allow-credentials']).toBeUndefined()
+  }
 })
 
 test('the refusal is a problem', async () => {
