@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { ApiKey, KeyStore, RegistrationPolicy, UserStore } from '../core/account.ts'
+import type { ApiKey, KeyStore, RegistrationPolicy, User, UserStore } from '../core/account.ts'
 import { LoopgateError } from '../core/errors.ts'
 import type { KeyUsage } from '../core/key-usage.ts'
 import type { Authenticator, Knock } from '../core/ports.ts'
@@ -55,12 +55,17 @@ function addUserRoutes(http: FastifyInstance, options: AccountOptions): void {
   http.post('/api/auth/login', async (request) => {
     const { usernameKey: key = '', password } = parseLogin(request.body)
     const address = addressOf(knockOf(request))
-    const begin = () => limits.beforeLogin(key, address)
-    await begin()
-    const user = isPassword(password) ? await users.findByName(key) : undefined
-    // Looked at again in its turn: those before it in the queue may have failed meanwhile.
-    const given = isPassword(password) ? password : ''
-    if (!(await passwords.verify(user?.passwordHash, given, begin)) || !user) {
+    await limits.beforeLogin(key, address)
+    // A longer one is nobody's, and is not hashed.
+    const given = isPassword(password) ? password : undefined
+    let user: (User & { readonly passwordHash: string }) | undefined
+    const isRight = await passwords.verify(given ?? '', async () => {
+      // Again, in its turn: those before it may have failed meanwhile.
+      await limits.beforeLogin(key, address)
+      user = given === undefined ? undefined : await users.findByName(key)
+      return user?.passwordHash
+    })
+    if (!isRight || !user) {
       await limits.wrongLogin(key, address)
       throw new LoopgateError('UNAUTHORIZED', 'the username or the password is wrong')
     }

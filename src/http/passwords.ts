@@ -53,13 +53,13 @@ export class Passwords {
   }
 
   /**
-   * Whether it is the password of the hash; never for nobody's. `begin` is called when its turn has
-   * come, and may throw instead.
+   * Whether it is the password of the hash, which is looked up when the turn has come; `lookUp` may
+   * throw instead. Nobody's, which is undefined, takes as long.
    * @throws {LoopgateError} UNAVAILABLE when too many wait.
    */
-  verify(hash: string | undefined, password: string, begin: () => Promise<void>): Promise<boolean> {
+  verify(password: string, lookUp: () => Promise<string | undefined>): Promise<boolean> {
     return this.#inTurn(async () => {
-      await begin()
+      const hash = await lookUp()
       const expected = hash === undefined ? NOBODY : parse(hash)
       const given = await digestOf(password, expected)
       return timingSafeEqual(given, expected.digest) && hash !== undefined
