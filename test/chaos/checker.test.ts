@@ -56,6 +56,7 @@ const final = (): Final => ({
   logs: [{ session: 's', events: LOG }],
   readers: [{ reader: 'a', session: 's' }],
   cards: [{ request: 'r', text: '✅ Approved by Ann', buttons: 0, isTouched: false }],
+  complaints: [],
   leaks: [],
   leftovers: [],
 })
@@ -277,6 +278,13 @@ const BROKEN: [string, Invariant, string, readonly Fact[], Final][] = [
     'a card that was delivered waits for a press',
     ...(['I10', 'other', facts()] as const),
     { ...final(), cards: [{ request: 'r', text: '✅ Approved', buttons: 0, isTouched: true }] },
+  ],
+  [
+    'an open card hides that presses were lost',
+    'I10',
+    'other',
+    facts(),
+    { ...final(), complaints: ['an open card does not say that presses may be lost'] },
   ],
   [
     'a secret is in a log',

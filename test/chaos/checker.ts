@@ -105,6 +105,7 @@ export class Checker {
     this.#finishReaders(final)
     this.#finishCards(final)
     this.#finishCallbacks(final)
+    for (const complaint of final.complaints) this.#wrong('I10', 'other', complaint)
     for (const leak of final.leaks) this.#wrong('I11', 'other', leak)
     for (const left of final.leftovers) this.#wrong('I12', 'other', left)
     return this.violations

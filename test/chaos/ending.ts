@@ -88,7 +88,10 @@ export class Ending {
     )
   }
 
-  async read(asked: ReadonlyMap<string, Line>, readers: readonly SessionReader[]): Promise<Final> {
+  async read(
+    asked: ReadonlyMap<string, Line>,
+    readers: readonly SessionReader[],
+  ): Promise<Omit<Final, 'complaints'>> {
     const requests: Final['requests'][number][] = []
     for (const [request, line] of asked) {
       const view = await this.#get<RequestView>(`/hitl/poll?request_id=${request}`, line)

@@ -99,6 +99,8 @@ export interface Final {
      */
     readonly isTouched: boolean
   }[]
+  /** What faults saw themselves, of requests of their own. */
+  readonly complaints: readonly string[]
   /** Which secret was found where. */
   readonly leaks: readonly string[]
   /** What a process still holds although nobody is there: connections, or that it ended by itself. */

@@ -20,6 +20,8 @@ export interface PlaceOptions {
   readonly directory: string
   /** What a process runs; the server unless said. */
   readonly script?: string
+  /** Options of Node for it. */
+  readonly nodeOptions?: readonly string[]
 }
 
 export const JWT_SECRET = 'Chaos-JWT-Secret_0123456789abcdefghij'
@@ -83,7 +85,8 @@ export class Place implements AsyncDisposable {
     for (let i = 0; i < processes; i++) {
       const port = await freePort()
       const logPath = join(directory, `server-${i}.log`)
-      const launch = { port, env, logPath, script: options.script }
+      const { script, nodeOptions = [] } = options
+      const launch = { port, env, logPath, script, nodeOptions }
       servers.push(opened.use(new ServerProcess(i, launch)))
       lines.push(opened.use(await TcpProxy.start(() => ({ host: '127.0.0.1', port }))))
     }
@@ -106,6 +109,8 @@ export class Place implements AsyncDisposable {
 export interface Scene {
   readonly place: Place
   readonly history: History
+  /** What a fault itself saw that must not be. */
+  complain(what: string): void
 }
 
 /** A server that answers, as a load balancer knows it. */

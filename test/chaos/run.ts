@@ -93,7 +93,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     return options.only.length === 0 || options.only.some((part) => name.includes(part))
   })
   const durationMs = options.seconds * 1_000
-  const injecting = carryOut(plan(chosen, seed, durationMs), { place, history }, over.signal)
+  const complaints: string[] = []
+  const scene = { place, history, complain: (what: string) => complaints.push(what) }
+  const injecting = carryOut(plan(chosen, seed, durationMs), scene, over.signal)
   await setTimeout(durationMs)
   over.abort()
   const injected = await injecting
@@ -109,7 +111,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   gone.abort()
   await Promise.all(reading)
   clearInterval(ticker)
-  const final = await ending.read(asked, readers)
+  const final = { ...(await ending.read(asked, readers)), complaints }
   await history.close()
   const violations = await judge(history.path, final)
   return {

@@ -13,6 +13,7 @@ export interface Planned {
 /** When what goes wrong. A seed gives the same plan each time; a fault more changes no other's. */
 export function plan(faults: readonly Fault[], seed: number, durationMs: number): Planned[] {
   return faults
+    .filter(({ leastSeconds = 0 }) => durationMs >= leastSeconds * 1_000)
     .flatMap((fault) => {
       const random = new Random(seed, fault.name)
       const [least, most] = fault.every.map((seconds) => seconds * 1_000) as [number, number]

@@ -6,6 +6,8 @@ export interface Fault {
   readonly name: string
   /** Seconds between one and the next, at least and at most. */
   readonly every: readonly [number, number]
+  /** It takes long: only runs of so many seconds have it. */
+  readonly leastSeconds?: number
   /** Whether it can happen here. */
   fits(scene: Scene): boolean
   /** What it does, and what is said of it. Ends when the world is good again. */

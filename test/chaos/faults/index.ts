@@ -1,6 +1,7 @@
 import { diskFaults } from './disk.ts'
 import type { Fault } from './fault.ts'
 import { networkFaults } from './network.ts'
+import { outageFaults } from './outage.ts'
 import { processFaults } from './processes.ts'
 import { telegramFaults } from './telegram.ts'
 
@@ -9,4 +10,5 @@ export const faults: readonly Fault[] = [
   ...networkFaults,
   ...telegramFaults,
   ...diskFaults,
+  ...outageFaults,
 ]
