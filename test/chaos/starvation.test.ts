@@ -15,7 +15,7 @@ import type { ServerProcess } from './server-process.ts'
 /** A server that lacks something refuses what it can not take, and goes on with what it has. */
 
 const WAIT_MS = 20_000
-const HEAP_MB = 64
+const HEAP_MB = 80
 const SPARE_FILES = 15
 const STREAMS = 60
 const FLOOD = 60
