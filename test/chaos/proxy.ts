@@ -2,9 +2,12 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 
 /**
  * What happens to bytes: `half-open` swallows what the server says while what it is told arrives,
- * `blackhole` swallows both, and neither side is told. `reset` lets nothing begin.
+ * `blackhole` swallows both, and neither side is told. `reset` lets nothing begin. `slow` holds each
+ * chunk up, `narrow` lets 20 kB a second through.
  */
-export type Weather = 'fair' | 'slow' | 'half-open' | 'blackhole' | 'reset'
+export type Weather = 'fair' | 'slow' | 'narrow' | 'half-open' | 'blackhole' | 'reset'
+
+const BYTES_PER_MS = 20
 
 interface Pair {
   readonly client: Socket
@@ -93,6 +96,11 @@ export class TcpProxy implements AsyncDisposable {
     if (pair.left <= 0) breakOff(pair)
   }
 
+  #delayOf({ length }: Buffer): number {
+    if (this.weather === 'slow') return this.delayMs
+    return this.weather === 'narrow' ? length / BYTES_PER_MS : 0
+  }
+
   #pass(from: Socket, to: Socket, chunk: Buffer): void {
     if (this.weather === 'blackhole') return
     const write = () => {
@@ -101,7 +109,8 @@ export class TcpProxy implements AsyncDisposable {
         to.once('drain', () => from.resume())
       }
     }
-    if (this.weather !== 'slow') {
+    const ms = this.#delayOf(chunk)
+    if (ms === 0) {
       write()
       return
     }
@@ -109,7 +118,7 @@ export class TcpProxy implements AsyncDisposable {
     setTimeout(() => {
       write()
       from.resume()
-    }, this.delayMs)
+    }, ms)
   }
 }
 

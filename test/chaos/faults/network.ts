@@ -66,6 +66,7 @@ export const networkFaults = [
   restart,
   endListeners,
   weather('slow', [25, 45], [2_000, 5_000]),
+  weather('narrow', [30, 50], [2_000, 8_000]),
   weather('reset', [20, 40], [100, 2_000]),
   weather('half-open', [40, 70], [1_000, 5_000]),
   weather('blackhole', [60, 100], [2_000, 15_000]),
