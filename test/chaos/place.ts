@@ -27,7 +27,7 @@ export interface PlaceOptions {
 export const JWT_SECRET = 'Chaos-JWT-Secret_0123456789abcdefghij'
 export const WEBHOOK_SECRET = 'Chaos-Webhook-Secret_0123456789abcdef'
 const CALL_LOG_LIMIT = 2_000
-const DISK_MB = 320
+const DISK_MB = { pglite: 320, postgres: 400 }
 
 /** The servers of a run and everything around them that can fail. */
 export class Place implements AsyncDisposable {
@@ -38,7 +38,7 @@ export class Place implements AsyncDisposable {
   readonly servers: readonly ServerProcess[]
   /** Between the agents and each server. */
   readonly lines: readonly TcpProxy[]
-  /** The data directory of PGlite, when it is a small disk of its own. */
+  /** Where the database is, when that is a small disk of its own. */
   readonly disk: string | undefined
   readonly #opened: AsyncDisposableStack
 
@@ -62,9 +62,11 @@ export class Place implements AsyncDisposable {
     const tg = opened.use(
       await FakeTelegram.start({ callLogLimit: CALL_LOG_LIMIT, timeScale: 0.2 }),
     )
-    const postgres = database === 'postgres' ? opened.use(await PostgresServer.start()) : undefined
+    const data = openDisk(opened, DISK_MB[database])
+    const home = data.isOwn ? join(data.path, 'data') : undefined
+    const postgres =
+      database === 'postgres' ? opened.use(await PostgresServer.start(home)) : undefined
     const network = postgres && opened.use(await TcpProxy.start(() => addressOf(postgres.url)))
-    const data = network ? undefined : openDisk(opened)
     const servers: ServerProcess[] = []
     const door = opened.use(await TcpProxy.start(() => living(servers)))
     const env = {
@@ -79,7 +81,7 @@ export class Place implements AsyncDisposable {
         PUBLIC_URL: `http://127.0.0.1:${door.port}`,
       }),
       ...(postgres && network && { DATABASE_URL: through(network, postgres.url) }),
-      ...(data && { LOOPGATE_DATA_DIR: data.path }),
+      ...(!postgres && { LOOPGATE_DATA_DIR: data.path }),
     }
     const lines: TcpProxy[] = []
     for (let i = 0; i < processes; i++) {
@@ -91,7 +93,7 @@ export class Place implements AsyncDisposable {
       lines.push(opened.use(await TcpProxy.start(() => ({ host: '127.0.0.1', port }))))
     }
     await Promise.all(servers.map((server) => server.untilReady(60_000)))
-    const disk = data?.isOwn ? data.path : undefined
+    const disk = data.isOwn ? data.path : undefined
     return new Place({ tg, postgres, network, servers, lines, disk }, opened.move())
   }
 
@@ -129,9 +131,12 @@ function through(proxy: TcpProxy, url: URL): string {
 }
 
 /** A small disk of its own where this user may mount one; else a directory. */
-function openDisk(opened: AsyncDisposableStack): { path: string; isOwn: boolean } {
+function openDisk(
+  opened: AsyncDisposableStack,
+  megabytes: number,
+): { path: string; isOwn: boolean } {
   const path = mkdtempSync(join(tmpdir(), 'loopgate-chaos-'))
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MB}m`, 'tmpfs', path])
+  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', path])
   opened.defer(() => {
     if (status === 0) spawnSync('umount', ['-l', path])
     rmSync(path, { recursive: true, force: true })

@@ -53,6 +53,7 @@ const LONG_SECONDS = 60
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const { seed, tell, directory } = options
   await using place = await Place.open(options)
+  if (!place.disk) tell('no fault "disk full": mounting a small disk needs root')
   const history = new History(join(directory, 'history.jsonl'))
   const canHang = options.seconds >= LONG_SECONDS
   await using receiver = await CallbackReceiver.start(history, seed, canHang)

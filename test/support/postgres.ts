@@ -33,7 +33,10 @@ function place(): string {
   return bavail * bsize > 1024 ** 3 ? memory : tmpdir()
 }
 
-const databaseDir = mkdtempSync(join(place(), 'loopgate-postgres-'))
+/** Given, it is on a small disk, which WAL alone must not fill. */
+const [, , given] = process.argv
+const SMALL = ['-c', 'max_wal_size=96MB', '-c', 'min_wal_size=32MB']
+const databaseDir = given ?? mkdtempSync(join(place(), 'loopgate-postgres-'))
 const port = await freePort()
 const log: string[] = []
 const server = new EmbeddedPostgres({
@@ -47,6 +50,7 @@ const server = new EmbeddedPostgres({
   postgresFlags: [
     ...['-c', 'unix_socket_directories=', '-c', 'listen_addresses=127.0.0.1'],
     ...['-c', 'max_connections=300', '-c', 'fsync=off', '-c', 'full_page_writes=off'],
+    ...(given === undefined ? [] : SMALL),
   ],
   onLog: (line) => log.push(line),
   onError: (error) => log.push(String(error)),
@@ -60,12 +64,20 @@ process.stdin.once('close', async () => {
 /** `restart`, a line of standard input, is `pg_ctl restart -m immediate`: no checkpoint, no farewell. */
 createInterface(process.stdin).on('line', async (line) => {
   if (line !== 'restart') return
-  const [pid] = readFileSync(join(databaseDir, 'postmaster.pid'), 'utf8').split('\n')
-  process.kill(Number(pid), 'SIGQUIT')
-  while (isThere(Number(pid))) await setTimeout(20)
+  const pid = postmaster()
+  if (pid !== undefined) process.kill(pid, 'SIGQUIT')
+  while (pid !== undefined && isThere(pid)) await setTimeout(20)
   await server.start()
   console.log('restarted')
 })
+
+/** Undefined when it ended by itself, as on a disk that is full. */
+function postmaster(): number | undefined {
+  const path = join(databaseDir, 'postmaster.pid')
+  if (!existsSync(path)) return undefined
+  const pid = Number(readFileSync(path, 'utf8').split('\n', 1)[0])
+  return isThere(pid) ? pid : undefined
+}
 
 function isThere(pid: number): boolean {
   try {

@@ -5,12 +5,12 @@ import type { Fault } from './fault.ts'
 
 const LEFT_BYTES = 4_096
 
-/** The disk of the embedded database is full for a while. */
+/** The database's disk is full for a while. */
 const full: Fault = {
   name: 'disk full',
   every: [25, 40],
   fits: ({ place }) => place.disk !== undefined,
-  async inject({ place: { disk = '' } }, random) {
+  async inject({ place: { disk = '', postgres } }, random) {
     const ms = random.whole(500, 4_000)
     const ballast = join(disk, 'ballast')
     const { bavail, bsize } = statfsSync(disk)
@@ -20,7 +20,7 @@ const full: Fault = {
     } finally {
       rmSync(ballast, { force: true })
     }
-    return `${ms} ms`
+    return `${ms} ms${postgres ? `, and ${await postgres.revive()}` : ''}`
   },
 }
 
