@@ -15,10 +15,10 @@ import type { ServerProcess } from './server-process.ts'
 /** A server that lacks something refuses what it can not take, and goes on with what it has. */
 
 const WAIT_MS = 20_000
-const HEAP_MB = 80
+const HEAP_MB = 96
 const SPARE_FILES = 15
 const STREAMS = 60
-const FLOOD = 60
+const FLOOD = 40
 const BLOCKED_MS = 2_000
 const LABEL = '🚀 Deploy'
 const NAMES = { session_id: 's', client_id: 'c' }
