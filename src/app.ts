@@ -8,11 +8,13 @@ import { paced } from './core/admission.ts'
 import { Authorizations } from './core/authorizations.ts'
 import { Callbacks } from './core/callbacks.ts'
 import type { Courier } from './core/card.ts'
+import { Checkpoints } from './core/checkpoints.ts'
 import { Deliveries } from './core/delivery.ts'
 import { Expiry } from './core/expiry.ts'
 import { Hub } from './core/hub.ts'
 import { KeyUsage } from './core/key-usage.ts'
 import type { Clock } from './core/ports.ts'
+import type { ApprovalStore } from './core/receipt.ts'
 import { Retention } from './core/retention.ts'
 import { addAccountRoutes } from './http/accounts.ts'
 import { HttpAuthenticator } from './http/auth.ts'
@@ -24,11 +26,14 @@ import { addTicketRoute } from './http/tickets.ts'
 import { PersonTokens } from './http/tokens.ts'
 import { Upgrades } from './http/upgrades.ts'
 import { createMetrics, type PromMetrics } from './metrics.ts'
+import { CHECKPOINT_TYP } from './proof/checkpoint.ts'
+import { ReceiptKeys } from './proof/keys.ts'
 import { PgBus } from './storage/bus.ts'
 import { type Database, openDatabase } from './storage/database.ts'
 import { PgJobs } from './storage/jobs.ts'
 import { PgLeadership, soleLeadership } from './storage/leader.ts'
 import { migrate } from './storage/migrate.ts'
+import { PgReceiptKeyStore } from './storage/receipt-key-store.ts'
 import { readSecret } from './storage/secret-store.ts'
 import { createStores, type Stores } from './storage/stores.ts'
 import { transports } from './transports/index.ts'
@@ -81,7 +86,7 @@ async function prepare(database: Database, config: Config, around: Around) {
 const BACKLOG = 4_096
 
 async function startOn(parts: Parts, database: Database, config: Config): Promise<App> {
-  const { http, hub, bus, expiry, channels, deliveries, retention, callbacks } = parts
+  const { http, hub, bus, expiry, channels, deliveries, retention, checkpoints, callbacks } = parts
   const stop = once(() => stopAll(parts, database, config.shutdownGraceSeconds * 1000))
   try {
     await http.listen({ host: config.host, port: config.port, backlog: BACKLOG })
@@ -92,6 +97,7 @@ async function startOn(parts: Parts, database: Database, config: Config): Promis
     await Promise.all([bus?.start(), ...channels.map((channel) => channel.start())])
     deliveries.start()
     retention.start()
+    checkpoints.start()
   } catch (error) {
     await stop()
     throw error
@@ -113,7 +119,10 @@ type Parts = Awaited<ReturnType<typeof build>>
 
 /** Makes every part and opens none. */
 async function build(database: Database, config: Config, { logger, version, clock }: Around) {
-  const stores = createStores(database.db)
+  const address = remembered(() => addressOf(http, config.host))
+  const publicAddress = () => config.publicUrl?.origin ?? address()
+  const receiptKeys = await openReceiptKeys(database, clock, publicAddress)
+  const stores = createStores(database.db, receiptKeys)
   const metrics = createMetrics({
     activeSessions: () => stores.countActiveSessions(),
     cards: () => stores.deliveries.count(),
@@ -124,7 +133,8 @@ async function build(database: Database, config: Config, { logger, version, cloc
   const upgrades = new Upgrades()
   const parts = { logger, metrics, clock, draining, upgrades }
   const { http, auth, authorizations, usage } = buildDoor(config, stores, tokens, parts)
-  const core = buildCore(config, database, stores, { logger, metrics, clock })
+  http.server.once('listening', address)
+  const core = buildCore(config, database, stores, { logger, metrics, clock, receiptKeys })
   const { hub, deliveries } = core
   const signer = new Signer(await readSecret(database.db, 'webhook'))
   const policy = { allowPrivate: config.callbackAllowPrivate }
@@ -133,7 +143,6 @@ async function build(database: Database, config: Config, { logger, version, cloc
     jobs: new PgJobs(database, 'callbacks', logger),
     sender: new HttpSender({ signer, policy, version }),
   })
-  const address = () => addressOf(http, config.host)
   const channels = buildChannels(config, core.couriers, {
     ...{ hub, http, auth, logger },
     cards: stores.cards,
@@ -148,7 +157,7 @@ async function build(database: Database, config: Config, { logger, version, cloc
     metrics,
     clock,
     isLocalMode: config.auth === 'local',
-    address: () => config.publicUrl?.origin ?? address(),
+    address: publicAddress,
     secret: (name) => readSecret(database.db, name),
     issueToken: (person) => tokens.issue(person),
     deliver: (requestId) => deliveries.wake(requestId),
@@ -157,6 +166,7 @@ async function build(database: Database, config: Config, { logger, version, cloc
     ...{ hub, http, auth, authorizations, logger, metrics, clock, upgrades, draining },
     ...{ deliveries, callbacks },
     webhookKey: signer.publicKey,
+    ...{ approvals: stores.approvals, receiptKeys },
   })
   addHealthRoutes(http, {
     ...{ version, auth, registry: metrics.registry },
@@ -182,7 +192,7 @@ const LAST_MS = 3_000
  */
 async function stopAll(parts: Parts, database: Database, graceMs: number): Promise<void> {
   const { draining, transports: open, channels, http, upgrades, hub, bus, logger } = parts
-  const { expiry, deliveries, retention, callbacks, authorizations, usage } = parts
+  const { expiry, deliveries, retention, checkpoints, callbacks, authorizations, usage } = parts
   const all = async (stops: readonly Promise<unknown>[]) => {
     for (const { reason } of (await Promise.allSettled(stops)) as PromiseRejectedResult[]) {
       if (reason !== undefined) logger.warn({ err: reason }, 'a part did not stop well')
@@ -199,7 +209,10 @@ async function stopAll(parts: Parts, database: Database, graceMs: number): Promi
   upgrades.destroyAll()
   await within(
     LAST_MS,
-    all([drained, ...[expiry, deliveries, retention, callbacks].map((part) => part.stop())]),
+    all([
+      drained,
+      ...[expiry, deliveries, retention, checkpoints, callbacks].map((part) => part.stop()),
+    ]),
   )
   hub.stop()
   authorizations.stop()
@@ -251,11 +264,20 @@ function buildDoor(
   return { http, auth, authorizations, usage }
 }
 
+async function openReceiptKeys({ db }: Database, clock: Clock, issuer: () => string) {
+  const keys = new ReceiptKeys({ store: new PgReceiptKeyStore(db), clock, issuer })
+  await keys.open()
+  return keys
+}
+
 function buildCore(
   config: Config,
   { db }: Database,
   stores: Stores,
-  parts: { logger: Logger; metrics: PromMetrics; clock: Clock },
+  {
+    receiptKeys,
+    ...parts
+  }: { logger: Logger; metrics: PromMetrics; clock: Clock; receiptKeys: ReceiptKeys },
 ) {
   const couriers: Courier[] = []
   const { listenUrl: url } = config
@@ -275,7 +297,11 @@ function buildCore(
   const retention = new Retention({
     ...{ ...parts, pruning: stores.pruning, days: config.eventRetentionDays },
   })
-  return { hub, bus, expiry, deliveries, retention, couriers }
+  const checkpoints = new Checkpoints({
+    ...{ ...parts, hub, store: stores.checkpoints },
+    sign: (claims, kid) => receiptKeys.signAs(CHECKPOINT_TYP, claims, kid),
+  })
+  return { hub, bus, expiry, deliveries, retention, checkpoints, couriers }
 }
 
 function buildChannels(config: Config, couriers: Courier[], context: ChannelContext): Channel[] {
@@ -299,6 +325,8 @@ function buildTransports(
     deliveries: Deliveries
     callbacks: Callbacks
     webhookKey: string
+    approvals: ApprovalStore
+    receiptKeys: ReceiptKeys
   },
 ): Transport[] {
   const { metrics, draining, ...rest } = parts
@@ -319,6 +347,15 @@ function buildTransports(
 function addressOf(http: FastifyInstance, host: string): string {
   const { port } = http.server.address() as AddressInfo
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+/** What it was the first time: a server that stops listening keeps its address. */
+function remembered(read: () => string): () => string {
+  let known: string | undefined
+  return () => {
+    known ??= read()
+    return known
+  }
 }
 
 /** At least `warn`, or what is quieter than that. */

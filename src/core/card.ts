@@ -8,6 +8,8 @@ export interface Card {
   readonly channel: string
   readonly address: string
   readonly message: string
+  /** The text that it showed when it was sent, as people read it. */
+  readonly shown?: string | undefined
 }
 
 /** A card to send or to bring up to date. `attempt` counts from 1. */

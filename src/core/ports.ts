@@ -282,7 +282,8 @@ export interface Metrics {
       | 'retention'
       | 'callback'
       | 'update'
-      | 'authorization',
+      | 'authorization'
+      | 'checkpoint',
   ): void
 }
 

@@ -100,6 +100,8 @@ export interface State {
   readonly decidedBy: DecidedBy | null
   readonly delivery: readonly Delivery[]
   readonly settledAt: Date | null
+  /** The signed proof of how it was settled; null while it is pending. */
+  readonly receipt: string | null
 }
 
 export interface HitlRequest {
@@ -114,6 +116,8 @@ export interface Answer {
   readonly option?: string | undefined
   readonly response?: string | undefined
   readonly comment?: string | undefined
+  /** The text by which the person was asked, as far as the channel knows. */
+  readonly shown?: string | undefined
 }
 
 export type Command =
@@ -128,6 +132,8 @@ export interface Settlement {
   readonly response: string | null
   readonly comment: string | null
   readonly decidedBy: DecidedBy | null
+  /** The text by which the person was asked; undefined for the one of the card. */
+  readonly shown?: string | undefined
 }
 
 const OUTCOMES: Readonly<Record<Effect, Outcome>> = {
@@ -154,6 +160,7 @@ export function settle(request: HitlRequest, command: Command): Settlement {
         ...read(request.question, command.answer),
         comment: command.answer.comment ?? null,
         decidedBy: command.by,
+        shown: command.answer.shown,
       }
     case 'cancel':
       return { status: 'canceled', outcome: 'canceled', ...unanswered }

@@ -177,11 +177,16 @@ function digest(value: object): string {
     .digest('hex')
 }
 
+/** Of a card's text, so that the body that carries it stays below MAX_BODY_BYTES. */
+const MAX_SHOWN = 60_000
+
 const decision = z
   .object({
     option: z.string().max(400).optional(),
     response: text(20_000).optional(),
     comment: z.union([z.literal('').transform(() => undefined), text(4_000)]).optional(),
+    /** The text by which the person was asked, for the receipt. */
+    shown: z.string().max(MAX_SHOWN).optional(),
   })
   .refine(({ option: chosen, response }) => (chosen === undefined) !== (response === undefined), {
     error: 'must have exactly one of option and response',

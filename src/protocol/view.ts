@@ -35,7 +35,7 @@ export function toView({ question, state, cursor }: HitlRequest): RequestView {
     responded_at: state.settledAt?.toISOString() ?? null,
     timestamp: (state.settledAt ?? question.createdAt).toISOString(),
     cursor: formatCursor(cursor),
-    receipt: null,
+    receipt: state.receipt,
   }
 }
 

@@ -7,6 +7,7 @@ import type {
   DueCallback,
   OwedCallback,
 } from '../core/callback.ts'
+import type { Receipts } from './receipts.ts'
 import { isUuid, REQUEST_COLUMNS, toRequest } from './rows.ts'
 import type { Tables } from './schema.ts'
 
@@ -41,8 +42,11 @@ type Next = Parameters<CallbackStore['record']>[2]
 export class PgCallbackStore implements CallbackStore {
   readonly #db: Kysely<Tables>
 
-  constructor(db: Kysely<Tables>) {
+  readonly #receipts: Receipts
+
+  constructor(db: Kysely<Tables>, receipts: Receipts) {
     this.#db = db
+    this.#receipts = receipts
   }
 
   ofRequests(requestIds: readonly string[]): Promise<DueCallback[]> {
@@ -110,7 +114,7 @@ export class PgCallbackStore implements CallbackStore {
         failures: row.failures,
         disabled: row.disabled_url !== null,
         at: row.at,
-        request: toRequest(row),
+        request: await this.#receipts.on(toRequest(row), row),
         secret: row.webhook_secret,
       }
     )

@@ -215,24 +215,27 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
   }
 
   /** Writes the event, unless it is settled or was said before. A channel that was off has no entry. */
-  #say(
+  async #say(
     trx: Kysely<Tables>,
     request: HitlRequest,
     type: EventType,
     news: Delivery,
   ): Promise<Event | undefined> {
     const entry = JSON.stringify(news)
-    return transition(trx, this.#boot, request, {
+    const appended = await transition(trx, this.#boot, request, {
       type,
       guard: sql`NOT delivery @> jsonb_build_array(${entry}::jsonb)`,
-      set: sql`delivery = (
+      changes: {
+        delivery: sql`(
         SELECT coalesce(jsonb_agg(
           CASE WHEN entry ->> 'channel' = ${news.channel} THEN ${entry}::jsonb ELSE entry END
           ORDER BY place), '[]')
         FROM jsonb_array_elements(delivery) WITH ORDINALITY AS entries (entry, place))
         || CASE WHEN delivery @> jsonb_build_array(jsonb_build_object('channel', ${news.channel}::text))
           THEN '[]'::jsonb ELSE jsonb_build_array(${entry}::jsonb) END`,
+      },
     })
+    return appended?.event
   }
 
   async #claimAsks({ channels, leaseMs, limit, requestId }: Claim) {
@@ -335,11 +338,11 @@ const isOf = (requestId: string | undefined, table: 'deliveries' | 'cards') =>
 
 async function insertCard(
   db: Kysely<Tables>,
-  { channel, address, message, requestId }: Card,
+  { channel, address, message, requestId, shown }: Card,
 ): Promise<void> {
   await db
     .insertInto('cards')
-    .values({ channel, address, message, request_id: requestId })
+    .values({ channel, address, message, request_id: requestId, shown: shown ?? null })
     .onConflict((conflict) => conflict.columns(['channel', 'address', 'message']).doNothing())
     .execute()
 }

@@ -1,8 +1,9 @@
 import { type Kysely, type Selectable, sql } from 'kysely'
 import { LoopgateError } from '../core/errors.ts'
-import type { Cursor, Since } from '../core/event.ts'
+import type { Cursor, Event, Since } from '../core/event.ts'
 import type { EventLog, Page, Position, Target } from '../core/ports.ts'
-import { QUESTION_COLUMNS, toEvent, toQuestion } from './rows.ts'
+import type { Receipts } from './receipts.ts'
+import { QUESTION_COLUMNS, SEAL_COLUMNS, type SealColumns, toEvent, toQuestion } from './rows.ts'
 import type { EventTable, Tables } from './schema.ts'
 
 interface Place {
@@ -21,11 +22,12 @@ interface Head {
 
 /** An event, and what was asked. When there is none, the join gives one row without. */
 type EventRow = Parameters<typeof toQuestion>[0] &
+  SealColumns &
   Pick<Selectable<EventTable>, 'seq' | 'epoch' | 'at' | 'state'> & {
     event_type: EventTable['type']
   }
 
-const COLUMNS = sql.raw(QUESTION_COLUMNS.join(', '))
+const COLUMNS = sql.raw([...QUESTION_COLUMNS, ...SEAL_COLUMNS].join(', '))
 
 /**
  * The log of a session, by `seq`. A number is given out under the lock of the session's row, which
@@ -35,8 +37,11 @@ const COLUMNS = sql.raw(QUESTION_COLUMNS.join(', '))
 export class PgEventLog implements EventLog {
   readonly #db: Kysely<Tables>
 
-  constructor(db: Kysely<Tables>) {
+  readonly #receipts: Receipts
+
+  constructor(db: Kysely<Tables>, receipts: Receipts) {
     this.#db = db
+    this.#receipts = receipts
   }
 
   async locate(target: Target, since: Since): Promise<Position> {
@@ -68,7 +73,7 @@ export class PgEventLog implements EventLog {
     // Pruned, or a history that was undone while the reader was there.
     if (first.floor_seq > seq || first.head < seq) throw new LoopgateError('CURSOR_GONE')
     const found = rows.filter((row) => row.seq !== null)
-    const events = found.map((row) => toEvent({ ...row, type: row.event_type }, toQuestion(row)))
+    const events = await Promise.all(found.map((row) => this.#toEvent(row)))
     const complete = found.length < limit
     const last = found.at(-1)?.seq ?? seq
     return { events, seq: complete ? Math.max(first.head, last) : last, complete }
@@ -87,6 +92,10 @@ export class PgEventLog implements EventLog {
       JOIN sessions ON sessions.tenant = reader.tenant AND sessions.id = reader.session_id
       WHERE sessions.seq <> reader.seq`.execute(this.#db)
     return rows.map(({ tenant, id }) => ({ tenant, sessionId: id }))
+  }
+
+  #toEvent(row: EventRow): Promise<Event> {
+    return this.#receipts.on(toEvent({ ...row, type: row.event_type }, toQuestion(row)), row)
   }
 
   async #creation({ tenant, sessionId, requestId }: Target): Promise<number> {

@@ -87,11 +87,12 @@ async function deleteOldest(
       DELETE FROM events WHERE tenant = ${tenant} AND session_id = ${sessionId}
         AND seq IN (SELECT seq FROM oldest)
         AND seq < coalesce((SELECT min(seq) FROM oldest WHERE NOT is_over), seq + 1)
-      RETURNING seq, epoch
+      RETURNING seq, epoch, hash
     ), newest AS (
-      SELECT seq, epoch FROM deleted ORDER BY seq DESC LIMIT 1
+      SELECT seq, epoch, hash FROM deleted ORDER BY seq DESC LIMIT 1
     )
-    UPDATE sessions SET floor_seq = newest.seq, floor_epoch = newest.epoch
+    UPDATE sessions SET floor_seq = newest.seq, floor_epoch = newest.epoch,
+      floor_chain = coalesce(newest.hash, '')
     FROM newest WHERE sessions.tenant = ${tenant} AND sessions.id = ${sessionId}
     RETURNING (SELECT count(*) FROM deleted) AS deleted`.execute(trx)
   return rows[0]?.deleted ?? 0

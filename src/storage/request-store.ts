@@ -10,10 +10,12 @@ import type {
   Submitted,
 } from '../core/ports.ts'
 import type { Delivery, HitlRequest, Reviewers, Settlement } from '../core/request.ts'
+import { contentDigest, textDigest } from '../proof/digest.ts'
 import { insertCallback, owing } from './callback-store.ts'
+import type { Receipts } from './receipts.ts'
 import { isUuid, REQUEST_COLUMNS, toRequest, toStoredRequest } from './rows.ts'
 import type { Tables } from './schema.ts'
-import { append, epochOf, transition } from './transition.ts'
+import { append, type Changes, epochOf, transition } from './transition.ts'
 import { clientTurn, takeTurn } from './turns.ts'
 
 const SETTLED: Readonly<Record<Settlement['status'], EventType>> = {
@@ -33,10 +35,13 @@ export class PgRequestStore implements RequestStore {
   readonly #db: Kysely<Tables>
   readonly #boot: string
 
+  readonly #receipts: Receipts
+
   /** `boot` names this start of the server. */
-  constructor(db: Kysely<Tables>, boot: string) {
+  constructor(db: Kysely<Tables>, boot: string, receipts: Receipts) {
     this.#db = db
     this.#boot = boot
+    this.#receipts = receipts
   }
 
   async submit(
@@ -45,32 +50,31 @@ export class PgRequestStore implements RequestStore {
     maxPending: number,
     plan: Plan,
   ): Promise<Submitted> {
-    const known = await replay(this.#db, tenant, submission)
+    const known = await replay(this.#db, tenant, submission, this.#receipts)
     if (known) return known
     return this.#db
       .transaction()
       .execute((trx) => this.#insert(trx, tenant, submission, maxPending, plan))
   }
 
-  settle(
+  async settle(
     request: HitlRequest,
     settlement: Settlement,
     settledBy: string,
     whileReviewers?: Reviewers,
   ): Promise<Event | undefined> {
-    const { status, outcome, response, comment, decidedBy } = settlement
+    const { status } = settlement
     // The time at which the command reached the database: waiting for a lock makes no answer late.
     const isOver = sql`expires_at <= statement_timestamp()`
     const guards = { expired: isOver, decided: sql`NOT ${isOver}`, canceled: sql`NOT ${isOver}` }
-    return transition(this.#db, this.#boot, request, {
+    const appended = await transition(this.#db, this.#boot, request, {
       type: SETTLED[status],
       guard: guards[status],
       whileReviewers,
-      set: sql`status = ${status}, outcome = ${outcome}, response = ${response},
-        comment = ${comment}, decided_by = ${decidedBy && JSON.stringify(decidedBy)}::jsonb,
-        settled_by = ${settledBy}, settled_at = ${NOW}`,
+      changes: becoming(settlement, settledBy, this.#receipts.issuer()),
       also: request.question.hasCallbacks ? owing : undefined,
     })
+    return appended && this.#receipts.on(appended.event, appended.seal)
   }
 
   async find(tenant: string, id: string): Promise<StoredRequest | undefined> {
@@ -81,7 +85,9 @@ export class PgRequestStore implements RequestStore {
       .where('id', '=', id)
       .where('tenant', '=', tenant)
       .executeTakeFirst()
-    return row && toStoredRequest(row)
+    if (!row) return undefined
+    const { request, settledBy } = toStoredRequest(row)
+    return { request: await this.#receipts.on(request, row), settledBy }
   }
 
   async listPending(tenant: string, sessionId?: string): Promise<HitlRequest[]> {
@@ -123,7 +129,7 @@ export class PgRequestStore implements RequestStore {
     const { clientId, idempotency } = submission
     if (idempotency) {
       await takeTurn(trx, `key ${tenant} ${idempotency.key}`)
-      const known = await replay(trx, tenant, submission)
+      const known = await replay(trx, tenant, submission, this.#receipts)
       if (known) return known
     }
     // Submissions of one client count one after the other, in whatever sessions they are.
@@ -184,6 +190,32 @@ export class PgRequestStore implements RequestStore {
   }
 }
 
+/** What settling writes. The key is the one that is current when it is settled. */
+function becoming(settlement: Settlement, settledBy: string, issuer: string | null): Changes {
+  const { status, outcome, response, comment, decidedBy, shown } = settlement
+  return {
+    status: sql`${status}::text`,
+    outcome: sql`${outcome}::text`,
+    response: sql`${response}::text`,
+    comment: sql`${comment}::text`,
+    decided_by: sql`${decidedBy && JSON.stringify(decidedBy)}::jsonb`,
+    settled_by: sql`${settledBy}::text`,
+    settled_at: NOW,
+    shown_digest:
+      shown === undefined ? shownOn(decidedBy?.channel ?? '') : sql`${textDigest(shown)}::text`,
+    ...(issuer !== null && {
+      receipt_kid: sql`(SELECT kid FROM receipt_keys WHERE status = 'current')`,
+      receipt_issuer: sql`${issuer}::text`,
+    }),
+  }
+}
+
+/** Of the card in the channel where it was decided, or else of any. Null when there is none. */
+const shownOn = (channel: string) => sql`(
+  SELECT 'sha-256:' || encode(sha256(convert_to(shown, 'UTF8')), 'hex')
+  FROM cards WHERE cards.request_id = locked.id AND shown IS NOT NULL
+  ORDER BY cards.channel <> ${channel}, cards.channel, address, message LIMIT 1)`
+
 const toDelivery = ({ channel, failure }: PlannedDelivery): Delivery =>
   failure === undefined
     ? { channel, status: 'queued' }
@@ -194,6 +226,7 @@ async function replay(
   db: Kysely<Tables>,
   tenant: string,
   { idempotency }: Submission,
+  receipts: Receipts,
 ): Promise<Submitted | undefined> {
   if (!idempotency) return undefined
   const row = await db
@@ -204,7 +237,7 @@ async function replay(
     .executeTakeFirst()
   if (!row) return undefined
   if (row.body_digest !== idempotency.bodyDigest) throw new LoopgateError('IDEMPOTENCY_MISMATCH')
-  return { request: toRequest(row), events: [], replayed: true }
+  return { request: await receipts.on(toRequest(row), row), events: [], replayed: true }
 }
 
 /**
@@ -269,6 +302,7 @@ function insertRequest(
       created_seq: place.seq,
       seq: place.seq,
       epoch: place.epoch,
+      digest: contentDigest(submission),
     })
     .returning(REQUEST_COLUMNS)
     .executeTakeFirstOrThrow()

@@ -1,6 +1,7 @@
 import type { Selectable } from 'kysely'
 import type { Event } from '../core/event.ts'
 import type { Session, StoredRequest } from '../core/ports.ts'
+import type { Seal } from '../core/receipt.ts'
 import type { HitlRequest, Question, State } from '../core/request.ts'
 import type { EventTable, RequestTable, SessionTable, StoredState } from './schema.ts'
 
@@ -12,7 +13,7 @@ export type SessionRow = Pick<
 >
 export type RequestRow = Omit<
   Selectable<RequestTable>,
-  'idempotency_key' | 'body_digest' | 'approval_ttl_seconds' | 'created_seq'
+  'idempotency_key' | 'body_digest' | 'created_seq'
 >
 
 export function toSession(row: SessionRow): Session {
@@ -61,8 +62,31 @@ export const QUESTION_COLUMNS = [
   'requests.expires_at',
 ] as const
 
+/** The columns of a Seal. */
+export const SEAL_COLUMNS = [
+  'requests.digest',
+  'requests.approval_ttl_seconds',
+  'requests.receipt_kid',
+  'requests.receipt_issuer',
+  'requests.shown_digest',
+] as const
+
+export type SealColumns = Pick<
+  RequestRow,
+  'digest' | 'approval_ttl_seconds' | 'receipt_kid' | 'receipt_issuer' | 'shown_digest'
+>
+
+/** Undefined while it is pending, and for what was settled before there were receipts. */
+export function toSeal(row: SealColumns): Seal | undefined {
+  const { digest, receipt_kid: kid, receipt_issuer: issuer } = row
+  if (digest === null || kid === null || issuer === null) return undefined
+  const { shown_digest: shownDigest, approval_ttl_seconds: approvalTtlSeconds } = row
+  return { kid, issuer, digest, shownDigest, approvalTtlSeconds }
+}
+
 export const REQUEST_COLUMNS = [
   ...QUESTION_COLUMNS,
+  ...SEAL_COLUMNS,
   'requests.status',
   'requests.outcome',
   'requests.response',
@@ -108,6 +132,7 @@ export function toQuestion(
   }
 }
 
+/** Without its receipt: who shows it to somebody has it signed. */
 export function toRequest(row: RequestRow): HitlRequest {
   return {
     question: toQuestion(row),
@@ -119,6 +144,7 @@ export function toRequest(row: RequestRow): HitlRequest {
       decidedBy: row.decided_by,
       delivery: row.delivery,
       settledAt: row.settled_at,
+      receipt: null,
     },
     cursor: { epoch: row.epoch, seq: row.seq },
   }
@@ -151,5 +177,6 @@ function toState(state: StoredState): State {
     decidedBy: state.decidedBy,
     delivery: state.delivery,
     settledAt: state.settledAt === null ? null : new Date(state.settledAt),
+    receipt: null,
   }
 }

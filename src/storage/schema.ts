@@ -2,6 +2,7 @@ import type { ColumnType, Generated } from 'kysely'
 import type { Option } from '../core/approval.ts'
 import type { CallbackStatus } from '../core/callback.ts'
 import type { EventType } from '../core/event.ts'
+import type { KeyStatus } from '../core/receipt.ts'
 import type {
   DecidedBy,
   Delivery,
@@ -30,6 +31,10 @@ export interface Tables {
   users: UserTable
   api_keys: ApiKeyTable
   tickets: TicketTable
+  receipt_keys: ReceiptKeyTable
+  consumptions: ConsumptionTable
+  checkpoints: CheckpointTable
+  checkpoint_heads: CheckpointHeadTable
 }
 
 /** Read as a value, written as JSON text. */
@@ -48,6 +53,8 @@ export interface SessionTable {
   epoch: string
   floor_seq: Generated<number>
   floor_epoch: string
+  chain: Generated<string>
+  floor_chain: Generated<string>
 }
 
 export interface RequestTable {
@@ -77,6 +84,10 @@ export interface RequestTable {
   created_seq: number
   seq: number
   epoch: string
+  digest: string | null
+  receipt_kid: string | null
+  receipt_issuer: string | null
+  shown_digest: string | null
 }
 
 export interface EventTable {
@@ -88,6 +99,7 @@ export interface EventTable {
   request_id: string
   at: Date
   state: Json<StoredState>
+  hash: string | null
 }
 
 /** A request's State as it stands in an event, dates as text. */
@@ -121,6 +133,7 @@ export interface CardTable {
   error: string | null
   away_from: Date | null
   away_to: Date | null
+  shown: string | null
 }
 
 export interface ContactTable {
@@ -220,3 +233,31 @@ export type StoredPrincipal =
       readonly name: string
       readonly until: string | null
     }
+export interface ReceiptKeyTable {
+  kid: string
+  status: KeyStatus
+  private_jwk: Json<JsonObject>
+  created_at: Generated<Date>
+  current_from: Date | null
+  retired_at: Date | null
+}
+
+export interface ConsumptionTable {
+  request_id: string
+  consumed_at: Generated<Date>
+  consumed_by: string
+}
+
+export interface CheckpointTable {
+  tenant: string
+  number: number
+  jws: string
+}
+
+export interface CheckpointHeadTable {
+  tenant: string
+  session_id: string
+  seq: number
+  hash: string
+  number: number
+}

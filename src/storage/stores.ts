@@ -10,9 +10,13 @@ import type {
   InvitationStore,
   RateStore,
 } from '../core/card.ts'
+import type { CheckpointStore } from '../core/checkpoints.ts'
 import type { EventLog, EventPruning, RequestStore, SessionStore } from '../core/ports.ts'
+import type { ApprovalStore, ReceiptSigner } from '../core/receipt.ts'
 import { PgAddressStore } from './address-store.ts'
+import { PgApprovalStore } from './approval-store.ts'
 import { PgCallbackStore } from './callback-store.ts'
+import { PgCheckpointStore } from './checkpoint-store.ts'
 import { PgContactStore } from './contact-store.ts'
 import { PgDeliveryStore } from './delivery-store.ts'
 import { PgEventLog } from './event-log.ts'
@@ -20,6 +24,7 @@ import { PgInvitationStore } from './invitation-store.ts'
 import { PgKeyStore } from './key-store.ts'
 import { pruneEvents } from './pruning.ts'
 import { PgRateStore } from './rate-store.ts'
+import { Receipts } from './receipts.ts'
 import { PgRequestStore } from './request-store.ts'
 import type { Tables } from './schema.ts'
 import { PgSessionStore } from './session-store.ts'
@@ -42,31 +47,39 @@ export interface Stores {
   readonly users: UserStore
   readonly keys: KeyStore & AuthorizationStore
   readonly tickets: TicketStore
+  readonly approvals: ApprovalStore
+  readonly checkpoints: CheckpointStore
   /** Resolves when the database answers. */
   ping(): Promise<void>
   countActiveSessions(): Promise<number>
 }
 
-/** The stores of one start of the server: what it appends carries a name that no other start has. */
-export function createStores(db: Kysely<Tables>): Stores {
+/**
+ * The stores of one start of the server: what it appends carries a name that no other start has.
+ * Without a signer nothing that is settled has a receipt.
+ */
+export function createStores(db: Kysely<Tables>, signer?: ReceiptSigner): Stores {
+  const receipts = new Receipts(signer)
   const boot = randomBytes(6).toString('hex')
   const deliveries = guarded(new PgDeliveryStore(db, boot))
   const keys = new PgKeyStore(db)
   return guarded({
     sessions: guarded(new PgSessionStore(db, boot)),
-    requests: guarded(new PgRequestStore(db, boot)),
-    log: guarded(new PgEventLog(db)),
+    requests: guarded(new PgRequestStore(db, boot, receipts)),
+    log: guarded(new PgEventLog(db, receipts)),
     pruning: guarded({ prune: (days, from) => pruneEvents(db, days, from) }),
     deliveries,
     cards: deliveries,
     invitations: guarded(new PgInvitationStore(db)),
-    callbacks: guarded(new PgCallbackStore(db)),
+    callbacks: guarded(new PgCallbackStore(db, receipts)),
     addresses: guarded(new PgAddressStore(db, deliveries)),
     rates: guarded(new PgRateStore(db)),
     contacts: guarded(new PgContactStore(db)),
     users: guarded(new PgUserStore(db)),
     keys: guarded(keys),
     tickets: guarded(new PgTicketStore(db, keys)),
+    approvals: guarded(new PgApprovalStore(db)),
+    checkpoints: guarded(new PgCheckpointStore(db)),
     async ping() {
       await sql`SELECT 1`.execute(db)
     },

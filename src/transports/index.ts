@@ -1,4 +1,5 @@
 import { poll } from './poll.ts'
+import { receipts } from './receipts.ts'
 import { rest } from './rest.ts'
 import { socketio } from './socketio.ts'
 import { sse } from './sse.ts'
@@ -8,5 +9,5 @@ import { websocket } from './websocket.ts'
 
 /** The registry: one line for each transport. */
 export const transports: readonly TransportDefinition[] = [
-  ...[rest, poll, sse, websocket, socketio, webhook],
+  ...[rest, poll, sse, websocket, socketio, webhook, receipts],
 ]

@@ -6,6 +6,7 @@ import type { Deliveries } from '../core/delivery.ts'
 import type { Hub } from '../core/hub.ts'
 import type { Authenticator, Clock, Log } from '../core/ports.ts'
 import type { Principal } from '../core/principal.ts'
+import type { ApprovalStore } from '../core/receipt.ts'
 import type { SubmissionDefaults } from '../protocol/requests.ts'
 
 declare module 'fastify' {
@@ -36,6 +37,9 @@ export interface TransportContext {
   readonly defaults: SubmissionDefaults
   readonly deliveries: Deliveries
   readonly callbacks: Callbacks
+  readonly approvals: ApprovalStore
+  /** The public keys that verify receipts (RFC 7517). */
+  readonly receiptKeys: { jwks(): Promise<object> }
   /** The public key of the `v1a` signatures. */
   readonly webhookKey: string
   /** Origins of browsers besides our own. */

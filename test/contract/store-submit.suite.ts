@@ -61,6 +61,7 @@ export function submitContract(kind: StoreKind): void {
         decidedBy: null,
         delivery: [{ channel: 'telegram', status: 'queued' }],
         settledAt: null,
+        receipt: null,
       })
       expect(events).toHaveLength(1)
       expect(events[0]).toMatchObject({ ...request, at: request.question.createdAt })

@@ -1,6 +1,7 @@
 import { describe } from 'vitest'
 import { accountContract } from './store-accounts.suite.ts'
 import { addressContract } from './store-addresses.suite.ts'
+import { auditContract } from './store-audit.suite.ts'
 import { cardWorkContract } from './store-card-work.suite.ts'
 import { cardContract } from './store-cards.suite.ts'
 import { contactContract } from './store-contacts.suite.ts'
@@ -11,6 +12,7 @@ import { invitationContract } from './store-invitations.suite.ts'
 import { logContract } from './store-log.suite.ts'
 import { pruningContract } from './store-pruning.suite.ts'
 import { rateContract } from './store-rates.suite.ts'
+import { receiptContract } from './store-receipts.suite.ts'
 import { sessionContract } from './store-sessions.suite.ts'
 import { settleContract } from './store-settle.suite.ts'
 import { submitContract } from './store-submit.suite.ts'
@@ -32,5 +34,7 @@ export function storeContract(kind: StoreKind): void {
     rateContract(kind)
     invitationContract(kind)
     accountContract(kind)
+    receiptContract(kind)
+    auditContract(kind)
   })
 }

@@ -1,3 +1,4 @@
+import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose'
 import { describe, expect, test } from 'vitest'
 import type { Envelope, RequestView } from '../../src/protocol/types.ts'
 import { READERS } from '../support/readers/index.ts'
@@ -78,6 +79,25 @@ function readsSessions(scene: () => Scene, read: Read): void {
     ])
     expect(events.at(-1)?.data).toMatchObject({ outcome: 'canceled', decided_by: null })
     expect(events).toEqual(await line.log())
+  })
+
+  test('what settles a request comes with its receipt, the same bytes as in the view', async () => {
+    const line = await scene().line()
+    await using reader = await read(line.target)
+    const first = await line.ask()
+    const decided = await line.settled()
+    await line.cancel(first)
+    const events = await reader.upTo(await line.end())
+    const receipts = events.flatMap(({ data }) => data.receipt ?? [])
+    const canceled = await scene().app.view(first.request_id)
+    expect(receipts).toEqual([decided.receipt, canceled.receipt])
+    expect(events.filter(({ data }) => data.completed)).toHaveLength(2)
+    const { body } = await scene().app.get<JSONWebKeySet>('/.well-known/jwks.json')
+    const options = { typ: 'loopgate-decision+jwt', audience: line.clientId }
+    for (const [i, { request_id }] of [decided, canceled].entries()) {
+      const { payload } = await jwtVerify(receipts[i] ?? '', createLocalJWKSet(body), options)
+      expect(payload).toMatchObject({ sub: request_id, approved: i === 0 })
+    }
   })
 
   test('without a cursor a reader hears what comes from now on, and nothing of before', async () => {

@@ -81,6 +81,7 @@ export const aState = (over: Partial<State> = {}): State => ({
   decidedBy: null,
   delivery: [],
   settledAt: null,
+  receipt: null,
   ...over,
 })
 

@@ -13,8 +13,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['npm:zod', 'npm:canonicalize', 'npm:unhomoglyph'],
   ],
   'src/protocol/types.ts': [],
+  'src/proof': ['src/proof', 'src/core', 'node:crypto', 'npm:jose', 'npm:canonicalize'],
   'src/storage': [
     ...['src/storage', 'src/core', 'node:'],
+    ...['src/proof/digest.ts', 'src/proof/receipt.ts'],
     ...['npm:kysely', 'npm:pg', 'npm:pg-boss', 'npm:@electric-sql/pglite'],
   ],
   'src/channels': ['src/channels', 'src/protocol', 'src/core', 'node:', 'npm:*'],
@@ -26,16 +28,26 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/version.ts': ['node:', 'npm:zod'],
   'src/config.ts': ['src/core', 'src/channels', 'src/storage', 'node:net', 'npm:zod'],
   'src/app.ts': [
-    ...['src/core', 'src/storage', 'src/channels', 'src/transports', 'src/http'],
+    ...['src/core', 'src/proof', 'src/storage', 'src/channels', 'src/transports', 'src/http'],
     ...['src/config.ts', 'src/clock.ts', 'src/metrics.ts', 'node:', 'npm:*'],
   ],
   'src/main.ts': ['src/app.ts', 'src/config.ts', 'src/log.ts', 'src/storage', 'src/version.ts'],
-  'src/cli.ts': ['src/main.ts', 'src/demo.ts', 'src/version.ts', 'npm:commander'],
+  'src/commands': [
+    ...['src/commands', 'src/config.ts', 'src/core', 'src/proof', 'src/storage'],
+    ...['client/receipt.ts', 'node:', 'npm:jose'],
+  ],
+  'src/cli.ts': [
+    ...['src/main.ts', 'src/demo.ts', 'src/commands', 'src/version.ts'],
+    ...['node:', 'npm:commander'],
+  ],
   'src/demo.ts': [
     ...['src/app.ts', 'src/config.ts', 'src/log.ts', 'src/version.ts'],
     ...['src/protocol/types.ts', 'client', 'node:'],
   ],
-  client: ['client', 'src/protocol/types.ts', 'npm:socket.io-client', 'npm:eventsource-parser'],
+  client: [
+    ...['client', 'src/protocol/types.ts', 'npm:socket.io-client', 'npm:eventsource-parser'],
+    ...['npm:jose', 'npm:canonicalize'],
+  ],
   migrations: ['npm:kysely'],
 }
 

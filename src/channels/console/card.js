@@ -14,6 +14,8 @@ const TALL_VALUE = 140
 /** Characters of a label that gets a row of its own, and of an answer in one line. */
 const WIDE = 24
 const LONG = 100
+/** Of a card's text, as the server takes it. */
+const MAX_SHOWN = 60_000
 
 const EFFECTS = {
   approve: ['Approve', 'approves'],
@@ -80,6 +82,15 @@ function clamp(box, tall) {
     more.remove()
   })
   box.after(more)
+}
+
+/** What the card shows of the question, for the receipt. @param {Card} card */
+export function shownOn({ root }) {
+  const parts = ['.client', '.session', '.message', '.metadata > *'].flatMap((selector) => [
+    ...root.querySelectorAll(selector),
+  ])
+  const text = parts.map(({ textContent }) => textContent).join('\n')
+  return text.length <= MAX_SHOWN ? { shown: text } : {}
 }
 
 /** @param {Card} card @param {Decide} decide */

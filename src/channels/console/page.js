@@ -5,7 +5,15 @@
  * again.
  */
 
-import { clampCard, drawCard, outcomeLine, setLocked, showFailures, showTimeLeft } from './card.js'
+import {
+  clampCard,
+  drawCard,
+  outcomeLine,
+  setLocked,
+  showFailures,
+  shownOn,
+  showTimeLeft,
+} from './card.js'
 import { find, later, make, put } from './dom.js'
 import { call, TOKEN } from './server.js'
 import { oneLine } from './text.js'
@@ -138,7 +146,8 @@ async function decide(card, decision) {
   card.isSending = true
   setLocked(card, true, 'Sending…')
   const path = `/api/requests/${card.view.request_id}/decision`
-  const answer = await call(path, comment.trim() ? { ...decision, comment } : decision)
+  const said = comment.trim() ? { ...decision, comment } : decision
+  const answer = await call(path, { ...said, ...shownOn(card) })
   card.isSending = false
   receiveDecision(card, answer)
   await refresh()

@@ -90,7 +90,8 @@ export class TelegramCourier implements Courier {
         }),
       })
       const message = String(message_id)
-      const sent = { requestId: question.id, channel: CHANNEL, address: chat, message }
+      const place = { requestId: question.id, channel: CHANNEL, address: chat, message }
+      const sent = { ...place, shown: card.text }
       this.#parts.sent.remember(sent, request)
       this.#files.delete(question.id)
       return sent

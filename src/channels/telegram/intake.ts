@@ -122,7 +122,7 @@ export class TelegramIntake {
     const { state } = await this.#decide(card, from, ({ options }) => {
       const option = options[pressed.option]?.label
       if (option === undefined) throw notCounted('This option was not offered.')
-      return { option }
+      return { option, shown: 'text' in message ? message.text : undefined }
     })
     return `${headline(state)}: ${visibleLine(state.response ?? '')}`
   }
@@ -192,7 +192,7 @@ export class TelegramIntake {
         if (options.length > 0)
           throw notCounted('Please use the buttons: text does not count here.')
         if (text === undefined) throw notCounted('Please answer in text: nothing else counts.')
-        return { response: text }
+        return { response: text, shown: message.reply_to_message?.text }
       })
       this.#says.reply(message, `Recorded. ${headline(settled.state)}`)
     } catch (error) {

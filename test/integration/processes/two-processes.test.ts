@@ -40,6 +40,19 @@ function stagePair(clock?: Clock) {
 describe('two processes on one database, without the safety poll', () => {
   const pair = stagePair(withoutSafetyPoll)
 
+  test('an approval is spent at one of them, of fifty tries at both', async () => {
+    const { a, b } = pair()
+    const { request_id, receipt } = await (await Line.open(a)).settled()
+    const claims = JSON.parse(Buffer.from(receipt?.split('.')[1] ?? '', 'base64url').toString())
+    const body = { request_id, digest: claims.request.digest }
+    const tries = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => (i % 2 ? a : b).post('/hitl/consume', body)),
+    )
+    const codes = tries.map(({ status, body: { code } }) => `${status} ${code ?? ''}`)
+    expect(codes.filter((code) => code === '200 ')).toHaveLength(1)
+    expect(codes.filter((code) => code === '409 ALREADY_CONSUMED')).toHaveLength(49)
+  })
+
   test('one press at the one arrives everywhere at the other, in order and with the same cursors', async () => {
     const { a, b } = pair()
     const line = await Line.open(a)
