@@ -31,6 +31,7 @@ export function toSubmit({ sessionId, clientId }: Session, question: Question): 
     options: question.options,
     metadata: question.metadata,
     timeout_seconds: question.timeoutSeconds,
+    approval_ttl_seconds: question.approvalTtlSeconds,
     callback_url: question.callbackUrl,
     ...(!isHeader && { idempotency_key: key }),
   }
@@ -55,6 +56,20 @@ export const toCancel = (requestId: string): Call => ({
   path: '/hitl/cancel',
   body: { request_id: requestId },
 })
+
+export const toConsume = (requestId: string, digest: string): Call => ({
+  method: 'POST',
+  path: '/hitl/consume',
+  body: { request_id: requestId, digest },
+})
+
+export const toKeys: Call = { method: 'GET', path: '/.well-known/jwks.json' }
+
+/** @throws {LoopgateError} MALFORMED_ANSWER. */
+export function readConsumed(answer: unknown): void {
+  if (!isRecord(answer) || answer['success'] !== true)
+    throw malformed('the answer to /hitl/consume')
+}
 
 /** @throws {LoopgateError} MALFORMED_ANSWER. */
 export function readRegistered(answer: unknown, sessionId: string): Registered {

@@ -9,6 +9,8 @@ export type ClientErrorCode =
   | 'NOT_REGISTERED'
   /** This client was closed. */
   | 'CLOSED'
+  /** The receipt of a decision is missing, or does not prove it. Do not act on it. */
+  | 'NOT_VERIFIED'
   /** The server could not be reached. */
   | 'UNREACHABLE'
   /** The server ended the connection and does not want this client back. */

@@ -23,6 +23,15 @@ export type {
   Registered,
   Registration,
 } from './options.ts'
+export {
+  type Content,
+  contentDigest,
+  objection,
+  type ReceiptClaims,
+  type ReceiptKeys,
+  readReceipt,
+} from './receipt.ts'
 export type { OnRetry, Retry } from './retry.ts'
 export type { EnvelopeOf, EventName, SubscribeOptions, Unsubscribe } from './subscriber.ts'
 export type { Timing } from './timing.ts'
+export type { VerifierOptions } from './verifier.ts'

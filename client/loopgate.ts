@@ -2,11 +2,14 @@ import type { RequestView } from '../src/protocol/types.ts'
 import { follow, type Scope, unlessAborted } from './abort.ts'
 import {
   notRegistered,
+  readConsumed,
   readPending,
   readRegistered,
   readSubmitted,
   type Session,
   toCancel,
+  toConsume,
+  toKeys,
   toLook,
   toPending,
   toRegister,
@@ -20,6 +23,7 @@ import { Fallback } from './fallback.ts'
 import { Feeds } from './feed.ts'
 import { type Call, Http } from './http.ts'
 import type { LoopgateOptions, Question, Registered, Registration } from './options.ts'
+import { contentDigest } from './receipt.ts'
 import { type OnRetry, retrying } from './retry.ts'
 import {
   type EnvelopeOf,
@@ -29,6 +33,7 @@ import {
   type Unsubscribe,
 } from './subscriber.ts'
 import { TIMING, type Timing } from './timing.ts'
+import { contentOf, Verifier, type VerifierOptions } from './verifier.ts'
 import { untilDecided } from './waiter.ts'
 import { readView } from './wire.ts'
 
@@ -50,6 +55,7 @@ export class Loopgate {
   readonly #timing: Timing
   readonly #cancelOnAbort: boolean
   readonly #onRetry: OnRetry | undefined
+  readonly #verifier: Verifier | undefined
   /** What runs now, to be ended when this client is closed. */
   readonly #scopes = new Set<Scope>()
   readonly #subscriptions = new Set<() => void>()
@@ -59,11 +65,12 @@ export class Loopgate {
 
   /** @throws {TypeError} for options that can not work. */
   constructor(options: LoopgateOptions) {
-    const { url, apiKey, transports, cancelOnAbort = false, timing, onRetry } = options
+    const { url, apiKey, transports, cancelOnAbort = false, verify, timing, onRetry } = options
     this.#timing = { ...TIMING, ...timing }
     this.#http = new Http(url, apiKey, this.#timing)
     this.#cancelOnAbort = cancelOnAbort
     this.#onRetry = onRetry
+    this.#verifier = verify ? this.#verifierOf(verify === true ? {} : verify) : undefined
     const context = { http: this.#http, timing: this.#timing }
     const fallback = new Fallback(choose(transports).map(({ create }) => create(context)))
     this.#feeds = new Feeds({ fallback, timing: this.#timing, onRetry })
@@ -94,7 +101,9 @@ export class Loopgate {
       const { view, since } = await this.#submit(call, session, signal)
       try {
         question.onAsked?.(view)
-        return await untilDecided(this.#waiting(), view, since, signal)
+        const decision = await untilDecided(this.#waiting(), view, since, signal)
+        await this.#verifier?.check(decision, contentOf(session, question, decision.view), signal)
+        return decision
       } catch (error) {
         if (this.#takesBack(signal)) this.#cancelBehind(view)
         throw error
@@ -114,7 +123,9 @@ export class Loopgate {
       const waiting = this.#waiting()
       const view = await waiting.look(requestId, scope)
       if (view.request_id !== requestId) throw malformed('an answer about another request')
-      return untilDecided(waiting, view, undefined, scope)
+      const decision = await untilDecided(waiting, view, undefined, scope)
+      await this.#verifier?.check(decision, decision.view, scope)
+      return decision
     })
   }
 
@@ -126,6 +137,16 @@ export class Loopgate {
   /** The open requests of a session, or of everything the key can see. */
   async pending(sessionId?: string): Promise<readonly RequestView[]> {
     return readPending(await this.#call(toPending(sessionId)))
+  }
+
+  /**
+   * Spends an approval: of all who try, one succeeds, once, while it may be acted on. When the answer
+   * is lost on the way it may be spent, and the next try says so: ask again then, don't act.
+   * @throws {LoopgateError} ALREADY_CONSUMED, NOT_APPROVED, APPROVAL_EXPIRED, DIGEST_MISMATCH.
+   */
+  async consume({ requestId, view }: Pick<Decision, 'requestId' | 'view'>): Promise<void> {
+    const digest = await contentDigest(view)
+    readConsumed(await this.#call(toConsume(requestId, digest)))
   }
 
   /** @throws {LoopgateError} REQUEST_ALREADY_SETTLED, with what holds as `request`. */
@@ -164,6 +185,10 @@ export class Loopgate {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  #verifierOf(options: VerifierOptions): Verifier {
+    return new Verifier(options, (signal) => this.#call(toKeys, signal))
   }
 
   #sessionOf({ sessionId = this.#registered?.sessionId, clientId }: Question): Session {

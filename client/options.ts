@@ -2,6 +2,7 @@ import type { RequestView, WireEffect, WireRequestType } from '../src/protocol/t
 import type { TransportName } from './connections/index.ts'
 import type { OnRetry } from './retry.ts'
 import type { Timing } from './timing.ts'
+import type { VerifierOptions } from './verifier.ts'
 
 export interface LoopgateOptions {
   /** Where the server is: `http://localhost:8080`. A path is kept. */
@@ -11,6 +12,11 @@ export interface LoopgateOptions {
   readonly transports?: readonly TransportName[] | undefined
   /** Whether aborting a request also takes the question back from the reviewers. */
   readonly cancelOnAbort?: boolean | undefined
+  /**
+   * Whether a decision is given only when its receipt proves it: `true` by the keys that the server
+   * lists, or by the `keys` that are given. Else NOT_VERIFIED is thrown.
+   */
+  readonly verify?: boolean | VerifierOptions | undefined
   readonly timing?: Partial<Timing> | undefined
   /** Told of every attempt that failed and is made again. MUST NOT throw. */
   readonly onRetry?: OnRetry | undefined
@@ -45,6 +51,8 @@ export interface Question {
   readonly metadata?: Readonly<Record<string, unknown>> | undefined
   readonly type?: WireRequestType | undefined
   readonly timeoutSeconds?: number | undefined
+  /** How long an approval may be acted on; 900 s when it is left out. */
+  readonly approvalTtlSeconds?: number | undefined
   /** Where the server posts how it ended, also when this process is gone. It must be public. */
   readonly callbackUrl?: string | undefined
   /** Names this question: asked again under it, also by another process, it is the same question. */

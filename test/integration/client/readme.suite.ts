@@ -22,15 +22,16 @@ export function readmeTests(get: () => TestApp): void {
   })
 
   test('there are as many as are expected below', () => {
-    expect(EXAMPLES).toHaveLength(5)
+    expect(EXAMPLES).toHaveLength(6)
   })
 
   test.each([
     [0, 'option', '🚀 Deploy', ['deploying, says local reviewer']],
     [1, 'nothing', '', ['TimeoutError']],
-    [2, 'response', 'yes', ['true']],
-    [3, 'response', 'no', ['Rotate the keys? rejected']],
-    [4, 'option', 'Yes', ['true Yes']],
+    [2, 'response', 'yes', ['paying']],
+    [3, 'response', 'yes', ['true']],
+    [4, 'response', 'no', ['Rotate the keys? rejected']],
+    [5, 'option', 'Yes', ['true Yes']],
   ])('example %i, answered by %s %s, does what it says', async (index, kind, answer, expected) => {
     const code = (EXAMPLES[index] ?? '')
       .replace('loopgate-client', `file://${CLIENT}/index.ts`)
