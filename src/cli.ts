@@ -1,5 +1,9 @@
 #!/usr/bin/env node
+import { existsSync } from 'node:fs'
 import { Command } from 'commander'
+import { type AuditCommand, verifyAudit } from './commands/audit.ts'
+import { listKeys, rotateKeys } from './commands/keys.ts'
+import { type Verdict, type VerifyOptions, verifyReceipt } from './commands/verify.ts'
 import { runDemo } from './demo.ts'
 import { main } from './main.ts'
 import { VERSION } from './version.ts'
@@ -23,5 +27,70 @@ program
   .action(async ({ auto = false }: { auto?: boolean }) => {
     process.exitCode = await runDemo({ environment: process.env, isAutomatic: auto })
   })
+
+program
+  .command('verify')
+  .description(
+    'says whether a receipt is authentic, approves, is not expired and is about the digest; exits 0 ' +
+      'only then, 1 when it is authentic but does not, 2 when that can not be told, 3 when it is not',
+  )
+  .argument('<receipt>', 'the receipt, a file that holds it, or - for standard input')
+  .option('--jwks <place>', 'the keys, a URL or a file; else those of the server on this machine')
+  .option('--digest <digest>', 'the digest of what is about to be done')
+  .option('--any', 'any authentic receipt will do')
+  .action(async (receipt: string, { jwks = jwksHere(), ...options }: Partial<VerifyOptions>) => {
+    answer(await verifyReceipt(receipt, { jwks, ...options }))
+  })
+
+const keys = program.command('keys').description('the keys that sign receipts')
+keys
+  .command('list')
+  .description('which there are')
+  .action(() => task(async () => console.log(await listKeys(environment()))))
+keys
+  .command('rotate')
+  .description('the next key signs from now on, the current one retires, and a new one is next')
+  .action(() => task(async () => console.log(await rotateKeys(environment()))))
+
+program
+  .command('audit')
+  .description('the log, as it was written')
+  .command('verify')
+  .description(
+    'names the rows that were changed, lost or swapped; exits 1 then. The embedded database must ' +
+      'not be in use',
+  )
+  .option('--jwks <place>', 'the keys to trust, a URL or a file; else those in the database')
+  .option('--receipts <file>', 'receipts that were kept elsewhere, to be found in the database')
+  .option('--checkpoints <file>', 'checkpoints that were kept elsewhere: lines of the log will do')
+  .action((options: AuditCommand) =>
+    task(async () => answer(await verifyAudit(environment(), options))),
+  )
+
+/** As `npm start` reads it. */
+function environment(): NodeJS.ProcessEnv {
+  if (existsSync('.env')) process.loadEnvFile('.env')
+  return process.env
+}
+
+function jwksHere(): string {
+  const { SERVER_PORT: port = '8080', PUBLIC_URL: url } = environment()
+  return `${url || `http://127.0.0.1:${port}`}/.well-known/jwks.json`
+}
+
+function answer({ exitCode, text }: Verdict): void {
+  console.log(text)
+  process.exitCode = exitCode
+}
+
+/** What its user must mend is told in a line. */
+async function task(act: () => Promise<void>): Promise<void> {
+  try {
+    await act()
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error)
+    process.exitCode = 2
+  }
+}
 
 await program.parseAsync()
