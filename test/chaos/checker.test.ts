@@ -4,15 +4,17 @@ import type { Fact, Final, Heard, Seen } from './facts.ts'
 
 const PENDING: Seen = {
   ...{ status: 'pending', outcome: null, approved: false },
-  ...{ response: null, decidedBy: null, respondedAt: null },
+  ...{ response: null, decidedBy: null, respondedAt: null, receipt: null },
 }
 const APPROVED: Seen = {
   ...{ status: 'completed', outcome: 'approved', approved: true },
   ...{ response: 'Deploy', decidedBy: '7', respondedAt: '2026-01-01T00:00:05.000Z' },
+  receipt: 'r1',
 }
 const EXPIRED: Seen = {
   ...{ status: 'timeout', outcome: 'expired', approved: false },
   ...{ response: null, decidedBy: null, respondedAt: '2026-01-01T00:01:00.001Z' },
+  receipt: 'r2',
 }
 const AT = Date.parse('2026-01-01T00:00:04.000Z')
 
@@ -49,7 +51,7 @@ const facts = (): Fact[] => [
 ]
 const request: Final['requests'][number] = {
   ...{ request: 'r', content: 'Deploy?', expiresAt: '2026-01-01T00:01:00.000Z' },
-  ...{ seen: APPROVED, isDelivered: true },
+  ...{ seen: APPROVED, isDelivered: true, receipt: { authentic: true, outcome: 'approved' } },
 }
 const final = (): Final => ({
   requests: [request],
@@ -70,7 +72,7 @@ function judge(history: readonly Fact[], end: Final) {
 const without = (t: Fact['t']) => facts().filter((fact) => fact.t !== t)
 const ended = (seen: Seen): Final => ({
   ...final(),
-  requests: [{ ...request, seen }],
+  requests: [{ ...request, seen, receipt: { authentic: true, outcome: seen.outcome ?? '' } }],
   logs: [],
   readers: [],
   cards: [],
@@ -224,6 +226,20 @@ const BROKEN: [string, Invariant, string, readonly Fact[], Final][] = [
     'the receipt is forged',
     ...(['I8', 'changed', facts()] as const),
     { ...final(), requests: [{ ...request, receipt: { authentic: false, outcome: 'approved' } }] },
+  ],
+  [
+    'a settled request has no receipt',
+    ...(['I8', 'changed', facts()] as const),
+    { ...final(), requests: [{ ...request, receipt: null }] },
+  ],
+  [
+    'a receipt has other bytes for another reader',
+    ...(['I8', 'changed'] as const),
+    [
+      ...facts(),
+      { t: 'saw', at: AT, request: 'r', content: 'Deploy?', seen: { ...APPROVED, receipt: 'r9' } },
+    ],
+    final(),
   ],
   [
     'the outcome has no event',

@@ -8,7 +8,7 @@ export const INVARIANTS = {
   I5: 'every outcome reaches every reader of the session',
   I6: 'a reader gets the log without a gap, in order, each event once',
   I7: 'nobody gets what belongs to another session',
-  I8: 'the receipt says what the request says',
+  I8: 'the receipt is authentic, says what the request says, and is the same for everybody',
   I9: 'the log has one event for each change, and nothing after the outcome',
   I10: 'every card of a settled request shows how it was settled',
   I11: 'no secret is in a log',
@@ -148,6 +148,9 @@ export class Checker {
         'changed',
         `${request} was ${tell(known.settled)}; ${where} has ${tell(seen)}`,
       )
+    } else if (known.settled.receipt !== seen.receipt || seen.receipt === null) {
+      const receipts = `${known.settled.receipt}; ${where} has ${seen.receipt}`
+      this.#wrong('I8', 'changed', `${request} had the receipt ${receipts}`)
     }
   }
 
@@ -222,7 +225,8 @@ export class Checker {
       this.#saw(request, seen, 'the end')
       if (seen.status === 'pending') this.#wrong('I5', 'lost', `${request} is still pending`)
       this.#judge(request, seen, Date.parse(expiresAt))
-      if (receipt && (!receipt.authentic || receipt.outcome !== seen.outcome)) {
+      const isProved = receipt?.authentic && receipt.outcome === seen.outcome
+      if (seen.status !== 'pending' && !isProved) {
         this.#wrong('I8', 'changed', `the receipt of ${request} says ${JSON.stringify(receipt)}`)
       }
     }

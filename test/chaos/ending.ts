@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
+import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose'
 import type { Envelope, RequestView } from '../../src/protocol/types.ts'
 import { callUntilAnswered } from './call.ts'
 import { contentOf, type Final, type Heard, heardOf, seenOf } from './facts.ts'
@@ -93,6 +94,7 @@ export class Ending {
     readers: readonly SessionReader[],
   ): Promise<Omit<Final, 'complaints'>> {
     const requests: Final['requests'][number][] = []
+    const keys = await this.#keys()
     for (const [request, line] of asked) {
       const view = await this.#get<RequestView>(`/hitl/poll?request_id=${request}`, line)
       if (!view?.request_id) continue
@@ -102,6 +104,7 @@ export class Ending {
         expiresAt: view.expires_at,
         seen: seenOf(view),
         isDelivered: isDelivered(view),
+        receipt: await readReceipt(view, keys),
       })
     }
     const lines = [...new Map([...asked.values()].map((line) => [line.session, line])).values()]
@@ -138,6 +141,13 @@ export class Ending {
   async #get<Body>(path: string, { token }: Line): Promise<Body | undefined> {
     const answer = await callUntilAnswered(this.#place, this.#random, path, { token }, 15_000)
     return answer?.status === 200 ? (answer.body as Body) : undefined
+  }
+
+  /** As they are in the end: what is settled after a rotation may need a new one. */
+  async #keys(): Promise<JSONWebKeySet> {
+    const path = '/.well-known/jwks.json'
+    const answer = await callUntilAnswered(this.#place, this.#random, path, {}, 15_000)
+    return { keys: [], ...answer?.body }
   }
 
   #cards(asked: ReadonlyMap<string, Line>): ShownCard[] {
@@ -198,6 +208,23 @@ export class Ending {
     }
     return left
   }
+}
+
+/** By a JOSE library alone. */
+async function readReceipt(
+  { request_id: subject, client_id: audience, receipt }: RequestView,
+  keys: JSONWebKeySet,
+): Promise<Final['requests'][number]['receipt']> {
+  if (receipt === null) return null
+  const expected = { typ: 'loopgate-decision+jwt', algorithms: ['EdDSA'], subject, audience }
+  // Whether it is over is not the question here.
+  const currentDate = new Date(0)
+  return jwtVerify<{ outcome: string }>(receipt, createLocalJWKSet(keys), {
+    ...{ ...expected, currentDate },
+  }).then(
+    ({ payload: { outcome } }) => ({ authentic: true, outcome }),
+    () => ({ authentic: false, outcome: '' }),
+  )
 }
 
 type ShownCard = Final['cards'][number] & {

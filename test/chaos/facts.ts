@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Envelope, RequestView, WireEffect } from '../../src/protocol/types.ts'
 
 /** What somebody saw of a request's state. */
@@ -8,6 +9,8 @@ export interface Seen {
   readonly response: string | null
   readonly decidedBy: string | null
   readonly respondedAt: string | null
+  /** Stands for the bytes of its receipt. */
+  readonly receipt: string | null
 }
 
 export type Act = 'press' | 'reply' | 'decide' | 'cancel'
@@ -82,8 +85,8 @@ export interface Final {
     readonly seen: Seen
     /** Whether the server knows that a card of it was sent. */
     readonly isDelivered: boolean
-    /** Absent where the server makes none. */
-    readonly receipt?: { readonly authentic: boolean; readonly outcome: string } | undefined
+    /** What its receipt says to a JOSE library; null without one. */
+    readonly receipt: { readonly authentic: boolean; readonly outcome: string } | null
   }[]
   /** Every session's whole log, as each process tells it. */
   readonly logs: readonly { readonly session: string; readonly events: readonly Heard[] }[]
@@ -114,6 +117,8 @@ export const seenOf = (view: RequestView): Seen => ({
   response: view.response,
   decidedBy: view.decided_by?.id ?? null,
   respondedAt: view.responded_at,
+  receipt:
+    view.receipt && createHash('sha256').update(view.receipt).digest('base64url').slice(0, 12),
 })
 
 export const contentOf = (view: RequestView): string =>
