@@ -1,4 +1,4 @@
-import { type Logger, pino, stdTimeFunctions } from 'pino'
+import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino'
 import pretty from 'pino-pretty'
 
 /** Where secrets travel. They should not be logged at all; this is the second line. */
@@ -26,8 +26,8 @@ const SECRET = new RegExp(
   'gi',
 )
 
-/** JSON lines on standard error; for a person at a terminal, lines to read. */
-export function createLogger(level: string): Logger {
+/** Without a destination: JSON lines on standard error; for a person at a terminal, lines to read. */
+export function createLogger(level: string, destination = standardError()): Logger {
   const options = {
     level,
     base: null,
@@ -35,7 +35,10 @@ export function createLogger(level: string): Logger {
     redact: { paths: SECRETS, censor: '[redacted]' },
     hooks: { streamWrite: (line: string) => line.replace(SECRET, '[redacted]') },
   }
-  return process.stderr.isTTY
-    ? pino(options, pretty({ destination: 2, sync: true, ignore: 'pid,hostname' }))
-    : pino(options, pino.destination({ dest: 2, sync: true }))
+  return pino(options, destination)
 }
+
+const standardError = (): DestinationStream =>
+  process.stderr.isTTY
+    ? pretty({ destination: 2, sync: true, ignore: 'pid,hostname' })
+    : pino.destination({ dest: 2, sync: true })

@@ -1,4 +1,4 @@
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { type App, startApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
 import type { Clock } from '../../src/core/ports.ts'
@@ -36,16 +36,19 @@ export interface TestAppOptions {
   readonly clock?: Clock | undefined
   /** Sends no faster than Telegram's limits. Without it a test need not wait for its second card. */
   readonly isPaced?: boolean
+  /** Takes what the server logs. */
+  readonly logger?: Logger | undefined
 }
 
 export async function startTestApp(
   env: Record<string, string> = {},
-  { clock, isPaced = false }: TestAppOptions = {},
+  { clock, isPaced = false, logger }: TestAppOptions = {},
 ): Promise<TestApp> {
   const read = readConfig({ LOOPGATE_DATA_DIR: 'memory://', SERVER_PORT: '0', ...env })
   const config = isPaced ? read : { ...read, channels: unpacedChannels(env) }
   const level = process.env['TEST_LOG_LEVEL'] ?? 'silent'
-  const app = await startApp(config, pino({ level }, pino.destination(2)), '0.0.0-test', clock)
+  const log = logger ?? pino({ level }, pino.destination(2))
+  const app = await startApp(config, log, '0.0.0-test', clock)
   return new HttpTestApp(app)
 }
 

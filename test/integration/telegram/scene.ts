@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:net'
+import type { Logger } from 'pino'
 import { References } from '../../../src/channels/telegram/references.ts'
 import type { Envelope, RequestView } from '../../../src/protocol/types.ts'
 import { readSecret } from '../../../src/storage/secret-store.ts'
@@ -42,6 +43,8 @@ export interface SceneOptions {
   readonly isPaced?: boolean
   /** `memory` is PGlite; PostgreSQL unless said. */
   readonly database?: 'memory' | 'postgres'
+  /** Takes what the server logs. */
+  readonly logger?: Logger
 }
 
 let lastId = 1_000
@@ -66,7 +69,7 @@ export class Scene implements AsyncDisposable {
   }
 
   static async open(options: SceneOptions = {}): Promise<Scene> {
-    const { env, telegram, database = 'postgres', isPaced = false } = options
+    const { env, telegram, database = 'postgres', isPaced = false, logger } = options
     await using opened = new AsyncDisposableStack()
     const tg = options.tg ?? opened.use(await FakeTelegram.start(telegram))
     const store = database === 'memory' ? undefined : await openTestDatabase('postgres')
@@ -76,7 +79,7 @@ export class Scene implements AsyncDisposable {
       ...botOf(tg),
       ...env,
     }
-    const app = await startTestApp(variables, { isPaced })
+    const app = await startTestApp(variables, { isPaced, logger })
     opened.use(app)
     return new Scene(tg, app, store, opened.move())
   }
