@@ -90,7 +90,7 @@ describe('A33: nothing is hidden:', () => {
     const [message = '', facts = ''] = quotesOf(asked.card)
     expect(message).toContain(mark)
     expect(facts.split(mark).length - 1).toBe(2)
-    const hidden = [...text].filter((character) => /[^ -~]/.test(character) && character !== '$')
+    const hidden = [...text].filter((character) => /[^ -~]/.test(character))
     for (const character of hidden) expect(asked.card.text).not.toContain(character)
   })
 
@@ -127,7 +127,7 @@ describe('A34 and defect 40: a message of any length is shown, or what is missin
   test.for([
     ['4,096 letters', 'x'.repeat(4_096)],
     ['4,097 letters', 'x'.repeat(4_097)],
-    ['20,000 letters', 'word '.repeat(4_000)],
+    ['20,000 letters', 'word '.repeat(3_998)],
     ['4,096 emoji, of two units each', '😀'.repeat(4_096)],
     ['2,000 families, of eleven units each', '👩‍👩‍👧‍👦'.repeat(1_800)],
     ['what grows by being shown', '\u202ex'.repeat(4_000)],
@@ -163,7 +163,9 @@ describe('A35: who imitates us is seen to be quoted:', () => {
   test('in the message and in the metadata', async () => {
     const { card } = await ask({ message: 'the first' })
     for (const message of lookalikes(card)) {
-      const asked = await ask({ message, metadata: { [message]: message } })
+      // Short, so that nothing is left out, which would be said.
+      const part = message.slice(0, 120)
+      const asked = await ask({ message, metadata: { [part]: part } })
       expectOurs(asked)
       const [quote, facts = ''] = quotesOf(asked.card)
       expect(quote).toBe(message)
