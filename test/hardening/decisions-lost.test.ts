@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { Envelope } from '../../src/protocol/types.ts'
 import { botOf, labelsOf } from '../integration/telegram/scene.ts'
 import { startTestApp } from '../support/app.ts'
-import { openWatchedScene } from '../support/hardening.ts'
+import { openWatchedScene, WatchedServer } from '../support/hardening.ts'
 import { openDataDirectory } from '../support/readers/data-directory.ts'
 import { startReceiver } from '../support/receiver.ts'
 import { dataAt, press, stage } from '../support/telegram-attacks.ts'
@@ -107,7 +107,7 @@ test('defects 15 and 16: what could not be stored is asked nobody, and asked onc
 
 test('defect 16: a card that could not be sent is sent later, once, and the agent waits for nothing', async () => {
   const { scene, ann, line } = here()
-  scene.tg.failNext('sendMessage', { mode: 'error', status: 500, times: 2 })
+  scene.tg.failNext('sendMessage', { mode: 'error', status: 500, times: 1 })
   const key = { idempotency_key: 'sent later' }
   const view = await scene.submit(line, key)
   expect(view).toMatchObject({ status: 'pending' })
@@ -154,7 +154,8 @@ test('defect 18: what was asked and decided is there after a restart, without an
 
 test('defect 19: the address for callbacks is called', async () => {
   await using receiver = await startReceiver()
-  await using app = await startTestApp({ CALLBACK_ALLOW_PRIVATE: 'true' })
+  await using server = await WatchedServer.start({ CALLBACK_ALLOW_PRIVATE: 'true' })
+  const { app } = server
   await app.register()
   const { request_id } = await app.ask({ options: OPTIONS, callback_url: receiver.url })
   await app.decide(request_id, { option: '🚀 Deploy' })

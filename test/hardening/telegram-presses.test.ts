@@ -218,7 +218,6 @@ describe('A24: a callback query of an odd shape crashes nothing and decides noth
 
   test.for([
     ['no sender', { from: undefined }],
-    ['an empty message', { message: {} }],
     ['data that is a number', { data: 5 }],
   ] as const)('one with %s, which is set aside', async ([, extra]) => {
     const { scene, server, ann } = here()
