@@ -175,7 +175,7 @@ export class WatchedServer implements AsyncDisposable {
 
   /**
    * Every request, event and session, by what it is called.
-   * @param mayAdd leaves out what a session counts, its events
+   * @param mayAdd leaves out what a session keeps of its events: their count and their hash
    */
   async rows(mayAdd = false): Promise<Record<string, Row>> {
     const { db } = this.store.database
@@ -187,9 +187,9 @@ export class WatchedServer implements AsyncDisposable {
     return Object.fromEntries([
       ...requests.map((row) => [`request ${row['id']}`, row]),
       ...events.map((row) => [`event ${row['tenant']}/${row['session_id']}/${row['seq']}`, row]),
-      ...sessions.map(({ seq, epoch, ...row }) => [
+      ...sessions.map(({ seq, epoch, chain, ...row }) => [
         `session ${row['tenant']}/${row['id']}`,
-        mayAdd ? row : { ...row, seq, epoch },
+        mayAdd ? row : { ...row, seq, epoch, chain },
       ]),
     ])
   }
