@@ -1,0 +1,102 @@
+import { type IncomingMessage, request } from 'node:http'
+import type { Call } from './http-doors.ts'
+
+/** The codes that README names, with their statuses. None of a mistake of the server is among them. */
+const STATUS_OF: Readonly<Record<string, number>> = {
+  INVALID_INPUT: 400,
+  SESSION_INACTIVE: 400,
+  UNAUTHORIZED: 401,
+  FORBIDDEN: 403,
+  NOT_FOUND: 404,
+  SESSION_NOT_FOUND: 404,
+  REQUEST_NOT_FOUND: 404,
+  REQUEST_ALREADY_SETTLED: 409,
+  USERNAME_TAKEN: 409,
+  CURSOR_GONE: 410,
+  PAYLOAD_TOO_LARGE: 413,
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  IDEMPOTENCY_MISMATCH: 422,
+  TOO_MANY_PENDING: 429,
+  RATE_LIMITED: 429,
+}
+
+/** What tells a stranger how the server is made. */
+const INSIDES = /node_modules|\.ts:\d+|\bat async\b|postgres:\/\/|violates|SQLSTATE|ECONN/
+
+/** Nobody waits longer than this for any answer. */
+export const HANG_MS = 5_000
+
+export interface Answered {
+  readonly method: string
+  readonly status: number
+  readonly type: string
+  readonly text: string
+}
+
+/** What Node answers before there is a request for anybody: a head too large, an expectation. */
+const BELOW: readonly number[] = [417, 431]
+
+/** @throws when it is no answer that a client may get. */
+export function requireDocumented({ status, type, text, method }: Answered): void {
+  const bad = (why: string) => new Error(`${why}: ${status} ${type} ${text.slice(0, 500)}`)
+  if (INSIDES.test(text)) throw bad('it tells of its insides')
+  if (status === 101 || (status >= 200 && status < 300)) return
+  if (status < 400 || status > 499) throw bad('it is neither done nor refused')
+  if (BELOW.includes(status) || method === 'HEAD') return
+  if (!type.startsWith('application/problem+json')) throw bad('the refusal is no problem')
+  const problem = JSON.parse(text) as { code?: string; status?: number }
+  if (STATUS_OF[problem.code ?? ''] !== status || problem.status !== status) {
+    throw bad('the code is not one of this status')
+  }
+}
+
+/** @throws for an `error` frame or a refused acknowledgement that no client may get. */
+export function requireDocumentedCode(answer: unknown): void {
+  const text = JSON.stringify(answer)
+  const { code } = answer as { readonly code?: unknown }
+  if (STATUS_OF[String(code)] === undefined || INSIDES.test(text)) {
+    throw new Error(`this is no documented refusal: ${text.slice(0, 500)}`)
+  }
+}
+
+/**
+ * Sends it on a connection of its own. Of a stream the first piece is taken. Undefined when the
+ * server closed the connection on a body that it did not want to read.
+ */
+export async function send(url: string, call: Call): Promise<Answered | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answered | undefined>()
+  const { method, path, headers, body } = call
+  const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
+  const sent = request(
+    `${url}${path}`.replace(/#.*/, ''),
+    { method, headers: { ...headers, ...length }, agent: false, path },
+    (response) => {
+      read(method, response).then(resolve, reject)
+    },
+  )
+  const hung = setTimeout(() => sent.destroy(new Error('no answer in time')), HANG_MS)
+  sent.on('upgrade', (_response, socket) => {
+    socket.destroy()
+    resolve({ method, status: 101, type: '', text: '' })
+  })
+  sent.on('error', (error: NodeJS.ErrnoException) => {
+    const isCut = error.code === 'ECONNRESET' || error.code === 'EPIPE'
+    if (isCut && (body?.length ?? 0) > 65_536) resolve(undefined)
+    else reject(error)
+  })
+  sent.end(body)
+  return promise.finally(() => clearTimeout(hung))
+}
+
+async function read(method: string, response: IncomingMessage): Promise<Answered> {
+  const type = response.headers['content-type'] ?? ''
+  const isStream = type.startsWith('text/event-stream')
+  const chunks: Buffer[] = []
+  for await (const chunk of response) {
+    chunks.push(chunk as Buffer)
+    if (isStream) break
+  }
+  response.destroy()
+  const text = Buffer.concat(chunks).toString()
+  return { method, status: response.statusCode ?? 0, type, text }
+}
