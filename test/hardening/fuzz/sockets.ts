@@ -108,31 +108,37 @@ export function packets(place: Place): fc.Arbitrary<Sayings> {
       .tuple(fc.constantFrom('request', 'cancel'), fc.array(oddValue, { maxLength: 3 }))
       .map(([name, args]) => JSON.stringify([name, ...args])),
   )
-  const answered = event.map((json) => `42{id}${json}`)
-  const others = fc.oneof(
+  return fc.array(
+    event.map((json) => `42{id}${json}`),
+    { minLength: 1, maxLength: 12 },
+  )
+}
+
+/** Packets that nobody answers, or that end the connection. */
+export const noise: fc.Arbitrary<Sayings> = fc.array(
+  fc.oneof(
     fc.tuple(oddText, oddValue).map((args) => `42${JSON.stringify(args)}`),
     fc.constantFrom('42["error",{}]', '42["disconnect"]', '42["connect"]', '42["decide",{}]'),
     fc.constantFrom('2', '3', '40', '41', '43[]', '44{}', '451-["request",{"_placeholder":true}]'),
     fc.constantFrom('4511-["request"]', '6', '40/admin,{}', '42/admin,["request",{}]', '1', '5'),
     oddText,
-  )
-  return fc.array(
-    fc.oneof(
-      { weight: 9, arbitrary: answered },
-      { weight: 1, arbitrary: others },
-      { weight: 1, arbitrary: fc.uint8Array({ maxLength: 20 }) },
-    ),
-    { minLength: 1, maxLength: 12 },
-  )
-}
+    fc.uint8Array({ maxLength: 20 }),
+  ),
+  { minLength: 1, maxLength: 12 },
+)
 
 const SOCKET_IO = '/socket.io/?EIO=4&transport=websocket'
 
-/** Says it after joining, and has an acknowledgement of every event until something ends the line. */
-export async function sayPackets(place: Place, sayings: Sayings): Promise<void> {
-  using spoken = await speakTo(place.url, SOCKET_IO, {})
-  spoken.socket.send(`40${JSON.stringify({ token: place.key })}`)
+async function join({ url, key }: Place): Promise<Spoken> {
+  const spoken = await speakTo(url, SOCKET_IO, {})
+  spoken.socket.send(`40${JSON.stringify({ token: key })}`)
   await spoken.heard.find((packet) => packet.startsWith('40'))
+  return spoken
+}
+
+/** Says it after joining, and has an acknowledgement of every event. */
+export async function sayPackets(place: Place, sayings: Sayings): Promise<void> {
+  using spoken = await join(place)
   const wanted = new Set<string>()
   for (const [i, saying] of sayings.entries()) {
     const id = String(1_000 + i)
@@ -141,8 +147,7 @@ export async function sayPackets(place: Place, sayings: Sayings): Promise<void> 
   }
   for (let next = 0; wanted.size > 0; next++) {
     const packet = (await spoken.heard.take(next + 1))[next] ?? ''
-    // What is no packet ends its own connection, and what came behind it is not answered.
-    if (packet === '' || packet.startsWith('41')) return
+    if (packet === '') throw new Error(`it was closed with ${spoken.closed()}`)
     const acknowledged = acknowledgedBy(packet)
     if (acknowledged !== undefined) wanted.delete(acknowledged)
   }
@@ -160,6 +165,15 @@ function acknowledgedBy(packet: string): string | undefined {
   if (answer.ok === false) requireDocumentedCode(answer)
   else if (answer.ok !== true) throw new Error(`this is no acknowledgement: ${packet}`)
   return id
+}
+
+/** Says it while another client is there, who goes on as if nothing had been said. */
+export async function makeNoise(place: Place, sayings: Sayings): Promise<void> {
+  using other = await join(place)
+  using spoken = await join(place)
+  for (const saying of sayings) spoken.socket.send(saying)
+  other.socket.send('427["cancel",{"request_id":"nobody"}]')
+  await other.heard.find((packet) => packet.startsWith('437'))
 }
 
 /** What a client says of itself when it joins. */
