@@ -50,12 +50,8 @@ export const waitSeconds = z
   .transform((value) => Math.min(Number(value), MAX_WAIT_SECONDS))
 
 /** @throws {LoopgateError} INVALID_INPUT that names every field that is wrong. */
-export function parse<Schema extends z.ZodType>(
-  schema: Schema,
-  input: unknown,
-  maxDepth?: number,
-): z.output<Schema> {
-  checkJson(input, maxDepth)
+export function parse<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
+  checkJson(input)
   const result = schema.safeParse(input, {
     error: (issue) =>
       issue.code === 'invalid_type' && issue.input === undefined ? 'is required' : undefined,

@@ -14,7 +14,7 @@ const frame = z.discriminatedUnion(
   [
     z.object({ type: z.literal('subscribe'), ...targetFields, since: since.optional() }),
     z.object({ type: z.literal('unsubscribe'), ...targetFields }),
-    z.object({ type: z.literal('request'), id: frameId.optional(), body: z.unknown() }),
+    z.object({ type: z.literal('request'), id: frameId.optional(), body: z.unknown().optional() }),
     z.object({ type: z.literal('cancel'), id: frameId.optional(), request_id: id }),
   ],
   { error: 'must be subscribe, unsubscribe, request or cancel' },
@@ -30,7 +30,19 @@ export function readFrame(text: string): unknown {
   return parseJson(text)
 }
 
-export const parseFrame = (value: unknown): ClientFrame => parse(frame, value, MAX_DEPTH + 1)
+/**
+ * The body of a request is checked by whoever takes it, so that what is wrong is named by its place
+ * in the body, as it is over HTTP.
+ * @throws {LoopgateError} INVALID_INPUT.
+ */
+export function parseFrame(value: unknown): ClientFrame {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return parse(frame, value)
+  }
+  const { body, ...around } = value as { readonly body?: unknown }
+  const parsed = parse(frame, around)
+  return parsed.type === 'request' ? { ...parsed, body } : parsed
+}
 
 /** The id of a frame that could not be read, so that its sender knows which one it was. */
 export function frameIdOf(value: unknown): string | number | undefined {
