@@ -56,6 +56,14 @@ export const websocket: TransportDefinition = {
         // Compression costs a quarter of a megabyte a connection.
         perMessageDeflate: false,
       },
+      errorHandler: (error, socket, request) => {
+        // What is wrong with a frame ends the socket by itself, with the code that RFC 6455 names.
+        if (isPeersFault(error)) context.logger.debug({ err: error }, 'websocket error')
+        else {
+          request.log.error({ err: error }, 'a websocket could not be opened')
+          socket.terminate()
+        }
+      },
       // Sockets are closed by `close` below, with a code; the plugin would close them without one.
       preClose: (done) => done(),
     })
@@ -85,6 +93,10 @@ export const websocket: TransportDefinition = {
   },
 }
 
+/** A frame that ws can not read, or a connection that is lost: nothing that we did. */
+const isPeersFault = (error: Error): boolean =>
+  'code' in error && /^(WS_ERR_|E[A-Z]+$)/.test(String(error.code))
+
 class Connection implements Peer, Beating, Backlogged {
   readonly #socket: WebSocket
   readonly #principal: Principal
@@ -110,8 +122,6 @@ class Connection implements Peer, Beating, Backlogged {
     socket.on('pong', () => {
       this.#isAlive = true
     })
-    // What is wrong with a frame ends the socket by itself, with the code that RFC 6455 names.
-    socket.on('error', (error) => shared.context.logger.debug({ err: error }, 'websocket error'))
     socket.once('close', () => this.#gone())
   }
 
