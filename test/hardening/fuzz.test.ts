@@ -68,6 +68,7 @@ const DOORS: readonly Door[] = [
   calls('paths', http.paths),
   calls('cursors of SSE', http.cursors),
   said('frames of a WebSocket', sockets.frames, sockets.sayFrames),
+  said('bytes of a WebSocket', () => sockets.frameBytes, sockets.writeBelow),
   said('packets of Socket.IO', sockets.packets, sockets.sayPackets),
   said('noise on Socket.IO', () => sockets.noise, sockets.makeNoise),
   said('handshakes of Socket.IO', sockets.handshakes, sockets.joinWith),
@@ -145,7 +146,7 @@ test('after all that nothing is approved, an approval still works, and nothing s
     expect(stdout).not.toContain(secret)
   }
   const complaints = lines.filter((line) => !line.startsWith('{') || /"level":[56]0/.test(line))
-  expect(complaints.filter((line) => !KNOWN_COMPLAINT.test(line))).toEqual([])
+  expect(complaints.filter((line) => !KNOWN_COMPLAINT.test(line)).slice(0, 3)).toEqual([])
   // The first doors bring in what is loaded once; from then on it stays as it is.
   expect(Math.max(...memory)).toBeLessThan((memory[1] ?? 0) + 200 * 2 ** 20)
 })

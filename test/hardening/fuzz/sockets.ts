@@ -92,6 +92,29 @@ function isAnswer(text: string): boolean {
   throw new Error(`this is no frame of a server: ${text.slice(0, 500)}`)
 }
 
+/** What may stand where a frame begins: RFC 6455, section 5.2. */
+export const frameBytes: fc.Arbitrary<Sayings> = fc.array(
+  fc.oneof(
+    fc.uint8Array({ maxLength: 30 }),
+    fc
+      .tuple(
+        fc.constantFrom(0x00, 0x01, 0x81, 0x82, 0x83, 0x88, 0x89, 0x8a, 0xc1, 0xf1),
+        fc.constantFrom(0x80, 0x81, 0x01, 0xfd, 0xfe, 0xff),
+        fc.uint8Array({ maxLength: 30 }),
+      )
+      .map(([first, length, rest]) => Uint8Array.of(first, length, ...rest)),
+  ),
+  { minLength: 1, maxLength: 4 },
+)
+
+/** Writes it below the frames, and another socket is served as ever. */
+export async function writeBelow(place: Place, sayings: Sayings): Promise<void> {
+  using spoken = await speakTo(place.url, '/ws', { 'x-api-key': place.key })
+  const { _socket: tcp } = spoken.socket as unknown as { _socket: NodeJS.WritableStream }
+  for (const saying of sayings) tcp.write(saying)
+  await sayFrames(place, ['{"type":"cancel","request_id":"nobody"}'])
+}
+
 /** Packets of Socket.IO below Engine.IO's own `4`: an event with its acknowledgement's id, or anything. */
 export function packets(place: Place): fc.Arbitrary<Sayings> {
   const { session_id, request_id, cursor } = place.harmless
