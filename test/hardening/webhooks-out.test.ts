@@ -173,7 +173,7 @@ const send = (url: string, options: Partial<ConstructorParameters<typeof HttpSen
     ...{ policy: { allowPrivate: true }, ...options },
   }).send(
     {
-      ...{ id: 'callback-1', url, failures: 0, disabled: false, secret },
+      ...{ id: 'callback-1', url, failures: 0, disabled: false, at: new Date(), secret },
       request: aRequest({
         state: { status: 'canceled', outcome: 'canceled', settledAt: new Date() },
       }),
