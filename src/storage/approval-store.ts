@@ -20,10 +20,11 @@ export class PgApprovalStore implements ApprovalStore {
     if (asked.outcome !== 'approved') throw new LoopgateError('NOT_APPROVED')
     if (asked.digest !== digest) throw new LoopgateError('DIGEST_MISMATCH')
     // What was read above never changes again; being the first, and in time, is judged in one statement.
+    // A receipt counts from the whole second (its `iat`), and so does this.
     const { rows } = await sql<{ is_spent: boolean }>`
       INSERT INTO consumptions (request_id, consumed_by)
       SELECT id, ${by} FROM requests
-      WHERE id = ${requestId} AND settled_at + make_interval(
+      WHERE id = ${requestId} AND date_trunc('second', settled_at) + make_interval(
         secs => least(coalesce(approval_ttl_seconds, ${APPROVAL_TTL_SECONDS}), ${MAX_TTL_SECONDS})
       ) > statement_timestamp()
       ON CONFLICT (request_id) DO NOTHING
