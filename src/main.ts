@@ -8,8 +8,8 @@ import { VERSION } from './version.ts'
 /** The process: read the configuration, start, wait for a signal, stop. Exits 2 for what its user must mend. */
 export async function main(): Promise<void> {
   const asked = Promise.withResolvers<NodeJS.Signals>()
-  process.once('SIGTERM', asked.resolve)
-  process.once('SIGINT', asked.resolve)
+  process.on('SIGTERM', asked.resolve)
+  process.on('SIGINT', asked.resolve)
   try {
     const config = readConfig(process.env)
     const logger = createLogger(config.logLevel)
