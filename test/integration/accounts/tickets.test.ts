@@ -108,6 +108,8 @@ describe.each([
 test('nobody without a credential gets a ticket', async () => {
   expect((await app().post('/api/tickets', {})).status).toBe(401)
   expect((await app().post('/api/tickets', {}, bearer('wrong'))).status).toBe(401)
+  // Nor is what he sends looked at.
+  expect((await app().post('/api/tickets', '{"half":')).status).toBe(401)
 })
 
 test('a ticket of this machine opens a stream on this machine alone', async () => {
