@@ -22,6 +22,7 @@ const CLOSED = [
   ['POST', '/hitl/deactivate'],
   ['GET', '/hitl/pending'],
   ['POST', '/hitl/cancel'],
+  ['POST', '/hitl/consume'],
   ['GET', '/hitl/stream?session_id=same'],
   ['GET', '/hitl/stream?request_id=:id'],
   ['GET', '/ws'],
@@ -41,7 +42,7 @@ const CLOSED = [
 const OPEN = [
   ...['/health', '/livez', '/readyz', '/console', '/.well-known/webhook-key'],
   ...['/api/auth/register', '/api/auth/login', '/api/auth/link', '/telegram/webhook'],
-  '/socket.io/',
+  ...['/.well-known/jwks.json', '/socket.io/'],
 ]
 
 const JSON_TYPE = { 'content-type': 'application/json' }
