@@ -11,6 +11,8 @@ const project = (name: string, options: { testTimeout?: number; isolate?: boolea
 export default defineConfig({
   test: {
     globalSetup: 'test/support/databases.ts',
+    // Most tests wait for something most of the time: a core does not have to be left over.
+    maxWorkers: '100%',
     projects: [
       // Files share a worker, and with it the embedded database that was opened once.
       ...project('unit', { isolate: false, testTimeout: 15_000 }),
