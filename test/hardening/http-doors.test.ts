@@ -25,6 +25,7 @@ const ROUTES = [
   ['POST', '/hitl/register'],
   ['POST', '/hitl/request'],
   ['POST', '/hitl/cancel'],
+  ['POST', '/hitl/consume'],
   ['POST', '/hitl/deactivate'],
   ['GET', '/hitl/poll?session_id=s1'],
   ['GET', '/hitl/status?session_id=s1'],
@@ -42,6 +43,7 @@ const ROUTES = [
   ['GET', '/health'],
   ['GET', '/metrics'],
   ['GET', '/.well-known/webhook-key'],
+  ['GET', '/.well-known/jwks.json'],
   ['GET', '/socket.io/?EIO=4&transport=polling'],
   ['GET', '/nothing'],
 ] as const

@@ -34,6 +34,7 @@ const bodiesOf = ({
     ['/sessions/register', { session_id: 'fuzzed 2', client_id }],
     ['/hitl/deactivate', { session_id: 'fuzzed 2' }],
     ['/hitl/cancel', { request_id: UNKNOWN }],
+    ['/hitl/consume', { request_id, digest: `sha-256:${'0'.repeat(64)}` }],
     [`/api/requests/${question.request_id}/decision`, { option: 'Approve', comment: 'fine' }],
     [`/api/requests/${request_id}/decision`, { option: 'Hold', comment: 'later' }],
     [`/api/requests/${request_id}/decision`, { response: 'yes' }],
@@ -93,6 +94,7 @@ const queriesOf = ({ question, harmless }: Place): readonly (readonly [string, o
     ['/console', { code: 'x'.repeat(22) }],
     ['/health', {}],
     ['/.well-known/webhook-key', {}],
+    ['/.well-known/jwks.json', {}],
   ]
 }
 
