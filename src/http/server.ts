@@ -96,6 +96,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
     if (request.headers.upgrade !== undefined) {
       reply.raw.once('finish', () => request.raw.socket.destroySoon())
     }
+    // RFC 9112, section 3.2: a proxy in front may have looked at the other one.
+    if (hostsOf(request.raw) > 1) throw invalid('', 'the request has more than one Host')
     auth.admit(knockOf(request))
     // Fastify mends what RFC 9110 does not allow in a media type, and other readers do not.
     if (request.headers['content-type']?.includes('\t'))
@@ -211,6 +213,9 @@ function translate(error: FastifyError | Error): LoopgateError {
   const isTheirs = 'statusCode' in error && error.statusCode !== undefined && error.statusCode < 500
   return isTheirs ? new LoopgateError('INVALID_INPUT', error.message) : toLoopgateError(error)
 }
+
+const hostsOf = ({ rawHeaders }: IncomingMessage): number =>
+  rawHeaders.filter((text, i) => i % 2 === 0 && text.toLowerCase() === 'host').length
 
 /** Without the query, which may carry what does not belong into a log. */
 const path = (request: FastifyRequest): string => request.url.split('?', 1)[0] ?? ''

@@ -48,6 +48,22 @@ const AMBIGUOUS: Readonly<Record<string, string>> = {
   'a chunk size beyond counting': `${head('Transfer-Encoding: chunked')}${'f'.repeat(20)}\r\nx`,
 }
 
+test('A48: a request with two Hosts is refused, whichever comes first', () =>
+  server.attack(async () => {
+    for (const hosts of [
+      [host, 'evil.example'],
+      ['evil.example', host],
+      [host, host],
+    ]) {
+      using wire = await Wire.open(server.app.url)
+      const lines = hosts.map((name) => `Host: ${name}`)
+      wire.write(['GET /livez HTTP/1.1', ...lines, 'Connection: close', '', ''].join('\r\n'))
+      const text = await wire.closed()
+      expect(text).toMatch(/^HTTP\/1\.1 400 /)
+      expect(text).toContain('more than one Host')
+    }
+  }))
+
 test.for(Object.entries(AMBIGUOUS))(
   'A48: %s ends the connection, and what is hidden behind it is not read',
   ([, text]) =>
