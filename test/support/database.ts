@@ -48,8 +48,7 @@ async function connectOperator() {
   const response = await fetch(inject('postgres'))
   if (!response.ok) throw new Error(`there is no PostgreSQL: ${await response.text()}`)
   const { url, template } = (await response.json()) as { url: string; template: string }
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
+  const client = new pg.Pool({ connectionString: url, max: 1, idleTimeoutMillis: 0 })
   // Ends with the worker, or with the server.
   client.on('error', () => undefined)
   return { server: url, template, client }
