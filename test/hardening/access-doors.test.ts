@@ -7,7 +7,7 @@ import { emit, openSocketIo } from '../support/readers/socketio.ts'
 import { FrameSocket } from '../support/readers/websocket.ts'
 import { from, SAME, twoTenants } from '../support/tenants.ts'
 
-/** A01, A11, A12 and defects 24 and 25: who is let in, and that no agent decides. */
+/** A01, A11, A12 and defect 24: who is let in, and that no agent decides. */
 
 const here = twoTenants()
 
@@ -136,15 +136,6 @@ describe('A01, defect 24: a socket is not opened', () => {
         }
       }
     }))
-})
-
-test('defect 25: a person who has logged in reaches what only persons reach', async () => {
-  const { app, ours } = here()
-  const { headers } = ours.account
-  const made = await app.post<{ id: string }>('/api/user/apikeys', { label: 'bot' }, headers)
-  expect(made.status).toBe(201)
-  const listed = await app.get<readonly { id: string }[]>('/api/user/apikeys', headers)
-  expect(listed.body.map(({ id }) => id)).toContain(made.body.id)
 })
 
 /** Every way in which something might decide that holds no more than an agent's key. */
