@@ -11,7 +11,7 @@ import { toView } from '../../protocol/view.ts'
 import { type Channel, type ChannelContext, defineChannel } from '../channel.ts'
 
 const PAGE = [
-  ...['page.html', 'page.css', 'card.css'],
+  ...['page.html', 'page.css', 'card.css', 'controls.css'],
   ...['page.js', 'card.js', 'dom.js', 'server.js', 'text.js'],
 ] as const
 const TYPES: Readonly<Record<string, string>> = {
