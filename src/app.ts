@@ -16,7 +16,7 @@ import { KeyUsage } from './core/key-usage.ts'
 import type { Clock } from './core/ports.ts'
 import type { ApprovalStore } from './core/receipt.ts'
 import { Retention } from './core/retention.ts'
-import { addAccountRoutes } from './http/accounts.ts'
+import { addAccountRoutes, mayRegister } from './http/accounts.ts'
 import { HttpAuthenticator } from './http/auth.ts'
 import { clientAddress } from './http/client-address.ts'
 import { addHealthRoutes } from './http/health.ts'
@@ -157,6 +157,7 @@ async function build(database: Database, config: Config, { logger, version, cloc
     metrics,
     clock,
     isLocalMode: config.auth === 'local',
+    mayRegister: () => mayRegister({ ...config, users: stores.users }),
     address: publicAddress,
     secret: (name) => readSecret(database.db, name),
     issueToken: (person) => tokens.issue(person),

@@ -29,6 +29,8 @@ export interface ChannelContext {
   readonly logger: Log
   /** Whether this machine's own programs and people need no account. */
   readonly isLocalMode: boolean
+  /** Whether whoever asks now may make an account. */
+  mayRegister(): Promise<boolean>
   /** The address that people use, once the server listens. */
   readonly address: () => string
   /** A secret of this name, the same for every process on the database. */

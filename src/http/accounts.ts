@@ -78,9 +78,17 @@ function addUserRoutes(http: FastifyInstance, options: AccountOptions): void {
   })
 }
 
+/** Whether whoever asks now may become a user. */
+export async function mayRegister({
+  registration,
+  users,
+}: Pick<AccountOptions, 'registration' | 'users'>): Promise<boolean> {
+  return registration === 'open' || (registration === 'first' && !(await users.hasAny()))
+}
+
 /** @throws {LoopgateError} FORBIDDEN, before anything is done for whoever asks. */
-async function admitNewUser({ registration, users }: AccountOptions): Promise<void> {
-  if (registration === 'open' || (registration === 'first' && !(await users.hasAny()))) return
+async function admitNewUser(options: AccountOptions): Promise<void> {
+  if (await mayRegister(options)) return
   throw new LoopgateError('FORBIDDEN', 'registration is closed; see REGISTRATION')
 }
 

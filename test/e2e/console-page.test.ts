@@ -35,7 +35,7 @@ describe.skipIf(isMissing)(isMissing ? `${title} (skipped: ${missingBrowser})` :
     const second = await browser.open(server.link)
     await second.until('!document.querySelector("#spent").hidden')
     expect(await second.value('document.querySelector("main").innerText')).toMatch(
-      /^This link works once\.\s+Stop and start the server \(npm start\) to get a new one\.$/,
+      /^This link works once\.\s+Stop and start the server \(npm start\) to get a new one\.\s+Sign in/,
     )
     expect(await second.value('location.href')).toBe(`${server.origin}/console`)
     await second.close()

@@ -113,6 +113,8 @@ interface Target {
   readonly close: () => Promise<unknown>
 }
 
+const LOADED = 'document.readyState === "complete" && document.querySelector("#board")'
+
 export class Page {
   readonly #target: Target
   readonly #send: Send
@@ -128,7 +130,7 @@ export class Page {
 
   async navigate(url: string): Promise<void> {
     await this.#send('Page.navigate', { url })
-    await this.until('document.readyState === "complete" && document.querySelector("#board")')
+    await this.until(LOADED)
   }
 
   async value(expression: string): Promise<unknown> {
@@ -140,15 +142,21 @@ export class Page {
     return result.value
   }
 
-  /** Looks again after every change of the document. */
+  /** Looks again after every change of the document, and in the one that takes its place. */
   async until(expression: string): Promise<void> {
-    await this.value(`new Promise((resolve) => {
-      const look = () => (${expression}) && resolve()
+    const isSame = await this.value(`new Promise((resolve) => {
+      const look = () => (${expression}) && resolve(true)
       const all = { subtree: true, childList: true, attributes: true, characterData: true }
       new MutationObserver(look).observe(document, all)
       document.addEventListener('readystatechange', look)
       look()
-    })`)
+    })`).catch((error: Error) => {
+      if (error.message !== 'Inspected target navigated or closed') throw error
+      return false
+    })
+    if (isSame) return
+    await this.until(LOADED)
+    await this.until(expression)
   }
 
   /** The expression for the card of a request, once it is there. */
@@ -176,6 +184,26 @@ export class Page {
   async type(element: string, text: string): Promise<void> {
     await this.value(`${element}.focus()`)
     await this.#send('Input.insertText', { text })
+  }
+
+  /** The fields of a form with a username and a password, over whatever is in them. */
+  async fill(form: string, username: string, password: string): Promise<void> {
+    for (const [name, text] of Object.entries({ username, password })) {
+      await this.value(`${form}.elements.${name}.select()`)
+      await this.type(`${form}.elements.${name}`, text)
+    }
+  }
+
+  /** Where the focus is. */
+  async key(key: 'Enter'): Promise<void> {
+    const event = { key, code: key, text: '\r', windowsVirtualKeyCode: 13 }
+    await this.#send('Input.dispatchKeyEvent', { type: 'keyDown', ...event })
+    await this.#send('Input.dispatchKeyEvent', { type: 'keyUp', ...event })
+  }
+
+  /** As a person sees it. */
+  async text(selector: string): Promise<string> {
+    return String(await this.value(`document.querySelector('${selector}').innerText.trim()`))
   }
 
   async offline(offline: boolean): Promise<void> {

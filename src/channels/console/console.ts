@@ -1,24 +1,24 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { extname, join } from 'node:path'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import * as z from 'zod'
-import { LoopgateError } from '../../core/errors.ts'
+import { isPassing, LoopgateError } from '../../core/errors.ts'
 import { LOCAL_TENANT, type Person } from '../../core/principal.ts'
 import { parse } from '../../protocol/fields.ts'
 import { parseDecision } from '../../protocol/requests.ts'
 import { toView } from '../../protocol/view.ts'
 import { type Channel, type ChannelContext, defineChannel } from '../channel.ts'
 
-const PAGE = [
-  ...['page.html', 'page.css', 'card.css', 'controls.css'],
-  ...['page.js', 'card.js', 'dom.js', 'server.js', 'text.js'],
+const PARTS = [
+  ...['page.css', 'controls.css', 'card.css'],
+  ...['page.js', 'account.js', 'card.js', 'dom.js', 'server.js', 'text.js'],
 ] as const
-const TYPES: Readonly<Record<string, string>> = {
-  '.html': 'text/html',
-  '.css': 'text/css',
-  '.js': 'text/javascript',
-}
+const TYPES: Readonly<Record<string, string>> = { '.css': 'text/css', '.js': 'text/javascript' }
+
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 const link = z.object({ code: z.string().max(200) })
 const params = z.object({ id: z.string() })
@@ -26,8 +26,9 @@ const params = z.object({ id: z.string() })
 /**
  * The browser: the route by which a person decides over HTTP, and a plain page that uses it.
  *
- * In local mode the person at this machine is known by a one-time code in a link that the server
- * prints, as notebook servers do. An agent on the same machine has no such code, and can not decide.
+ * People sign in there with an account. In local mode the person at this machine is also known by a
+ * one-time code in a link that the server prints, as notebook servers do. An agent on the same machine
+ * has no such code, and can not decide.
  */
 export const console = defineChannel({
   name: 'console',
@@ -104,20 +105,30 @@ function isSame(a: string, b: string): boolean {
 }
 
 /** Loading the page spends nothing: its script does, which previewers and scanners do not run. */
-function addPage({ http }: ChannelContext): void {
-  for (const name of PAGE) {
-    const text = readFileSync(join(import.meta.dirname, name), 'utf8')
-    const path = name === 'page.html' ? '/console' : `/console/${name}`
-    const type = `${TYPES[extname(name)]}; charset=utf-8`
-    http.get(path, (_request, reply) => {
-      reply
-        .type(type)
-        .header(
-          'content-security-policy',
-          "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        )
-        .send(text)
-    })
+function addPage({ http, isLocalMode, mayRegister }: ChannelContext): void {
+  const page = textOf('page.html').replace('"AUTH"', isLocalMode ? '"local"' : '"required"')
+  http.get('/console', async (_request, reply) => {
+    const registration = (await isOpen(mayRegister)) ? '"open"' : '"closed"'
+    return show(reply, 'text/html').send(page.replace('"REGISTRATION"', registration))
+  })
+  for (const name of PARTS) {
+    const text = textOf(name)
+    const type = TYPES[extname(name)] ?? ''
+    http.get(`/console/${name}`, (_request, reply) => show(reply, type).send(text))
+  }
+}
+
+const textOf = (name: string): string => readFileSync(join(import.meta.dirname, name), 'utf8')
+
+const show = (reply: FastifyReply, type: string): FastifyReply =>
+  reply.type(`${type}; charset=utf-8`).header('content-security-policy', POLICY)
+
+/** While the database is away the page offers what it can: whoever tries is told. */
+async function isOpen(mayRegister: () => Promise<boolean>): Promise<boolean> {
+  try {
+    return await mayRegister()
+  } catch (error) {
+    if (isPassing(error)) return true
+    throw error
   }
 }

@@ -5,6 +5,7 @@
  * again.
  */
 
+import { offerForms } from './account.js'
 import {
   clampCard,
   drawCard,
@@ -15,7 +16,7 @@ import {
   showTimeLeft,
 } from './card.js'
 import { find, later, make, put } from './dom.js'
-import { call, TOKEN } from './server.js'
+import { call, TOKEN, USER } from './server.js'
 import { oneLine } from './text.js'
 
 /** @typedef {import('./card.js').Card} Card */
@@ -41,16 +42,13 @@ let isRefreshWanted = false
 // ---- The server ----
 
 /** Spends the code of the link. Previewers and scanners, which run no script, don't. */
-async function signIn() {
+async function openLink() {
   const { searchParams, pathname } = new URL(location.href)
   const code = searchParams.get('code')
-  if (code !== null) {
-    history.replaceState(null, '', pathname)
-    await spend(code)
-  }
-  if (sessionStorage.getItem(TOKEN)) return true
-  notice(code === null ? 'no-link' : 'spent')
-  return false
+  if (code === null) return false
+  history.replaceState(null, '', pathname)
+  await spend(code)
+  return true
 }
 
 /** @param {string} code */
@@ -63,12 +61,22 @@ async function spend(code) {
     return
   }
   banner('')
-  if (answer.status === 200) sessionStorage.setItem(TOKEN, answer.body.token)
+  if (answer.status !== 200) return
+  sessionStorage.setItem(TOKEN, answer.body.token)
+  sessionStorage.removeItem(USER)
 }
 
+/** Nothing of a person is left to see. What is under way may still arrive, and is not shown. */
 function signOut() {
+  if (!sessionStorage.getItem(TOKEN)) return
+  const isAccount = sessionStorage.getItem(USER) !== null
   sessionStorage.removeItem(TOKEN)
+  sessionStorage.removeItem(USER)
+  cards.clear()
+  for (const id of ['#open', '#here', '#elsewhere', '#toast']) find(id).replaceChildren()
   notice('signed-out')
+  find('#account details').open ||= isAccount
+  find('#signed-out').focus()
 }
 
 /** One at a time; what is wanted meanwhile is asked for afterwards. */
@@ -86,6 +94,7 @@ async function refresh() {
 
 /** @param {Answer | undefined} answer */
 async function receive(answer) {
+  if (!sessionStorage.getItem(TOKEN)) return
   if (answer?.status === 401) return signOut()
   if (answer?.status !== 200) {
     const isInDoubt = [...cards.values()].some((card) => card.isInDoubt)
@@ -222,17 +231,34 @@ function toast(text) {
   later('toast', TOAST_MS, () => put(find('#toast'), ''))
 }
 
-/** Instead of everything else. @param {string} id */
-function notice(id) {
+/** Instead of everything else, with the form to sign in. @param {string[]} ids */
+function notice(...ids) {
   banner('')
-  find('#board').hidden = true
-  find(`#${id}`).hidden = false
+  for (const id of ['#board', '#who']) find(id).hidden = true
+  for (const id of [...ids, 'account']) find(`#${id}`).hidden = false
+  put(find('#count'), '')
   document.title = 'Loopgate'
+  return find('#sign-in')
+}
+
+/** What is only for one kind of server, or one way of having signed in, says so: `data-for`. */
+function showParts() {
+  const { auth, registration } = document.body.dataset
+  const user = sessionStorage.getItem(USER)
+  const here = [auth, registration, user === null ? 'link' : 'account']
+  for (const part of document.querySelectorAll('[data-for]'))
+    part.hidden = !here.includes(part.dataset.for)
+  find('#account details').open = auth === 'required'
+  put(find('#name'), oneLine(user ?? ''))
 }
 
 function showExample() {
   const example = find('#example')
-  example.textContent = example.textContent.trim().replaceAll('ORIGIN', location.origin)
+  const key = sessionStorage.getItem(USER) === null ? '' : '\n  -H "authorization: Bearer $KEY" \\'
+  example.textContent = example.textContent
+    .trim()
+    .replaceAll('ORIGIN', location.origin)
+    .replaceAll('\\KEY', `\\${key}`)
   find('#copy').addEventListener('click', async () => {
     getSelection()?.selectAllChildren(example)
     const copied = navigator.clipboard.writeText(example.textContent).then(() => 'Copied.')
@@ -240,9 +266,20 @@ function showExample() {
   })
 }
 
+/** What there is for whoever is not signed in. @param {boolean} isByLink */
+function showDoor(isByLink) {
+  if (isByLink) notice('spent')
+  else if (document.body.dataset.auth === 'local') notice('no-link')
+  else notice().elements.username.focus()
+}
+
 async function start() {
+  offerForms()
+  const isByLink = await openLink()
+  showParts()
+  if (!sessionStorage.getItem(TOKEN)) return showDoor(isByLink)
   showExample()
-  if (!(await signIn())) return
+  find('#sign-out').addEventListener('click', signOut)
   document.addEventListener('visibilitychange', () => document.hidden || refresh())
   window.addEventListener('online', refresh)
   setInterval(() => cards.forEach(showTimeLeft), 1_000)

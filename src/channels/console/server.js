@@ -3,6 +3,8 @@
 /** @typedef {{ status: number, retryMs: number, body: any }} Answer */
 
 export const TOKEN = 'loopgate.token'
+/** The name of whoever signed in with an account. */
+export const USER = 'loopgate.user'
 
 const ANSWER_MS = 20_000
 
