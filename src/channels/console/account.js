@@ -24,6 +24,8 @@ export function offerForms() {
 /** @param {HTMLFormElement} form @param {string} doing @param {(account: Account) => Promise<void>} act */
 function onSubmit(form, doing, act) {
   const fields = find('fieldset', form)
+  // A browser may bring back a form as it was left, locked.
+  unlock(form)
   form.addEventListener('submit', async (event) => {
     event.preventDefault()
     if (fields.disabled) return
