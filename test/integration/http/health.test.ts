@@ -69,7 +69,7 @@ async function openBridge(to: URL) {
 test('while the database is away, 503 says so, and it is over when it is back', async () => {
   await using database = await openTestDatabase('postgres')
   using bridge = await openBridge(new URL(database.url ?? ''))
-  await using app = await startOn({ DATABASE_URL: bridge.url })
+  await using app = await startOn({ DATABASE_URL: bridge.url, REGISTRATION: 'first' })
   const line = await Line.open(app)
   const asked = await line.ask()
   bridge.cut()
@@ -79,6 +79,7 @@ test('while the database is away, 503 says so, and it is over when it is back', 
   })
   expect((await get(app.url, '/readyz')).status).toBe(503)
   expect((await get(app.url, '/livez')).status).toBe(200)
+  expect((await ask(`${app.url}/console`)).text).toContain('data-registration="open"')
   for (const path of [
     `/hitl/poll?request_id=${asked.request_id}`,
     `/hitl/poll?session_id=${line.id}`,
