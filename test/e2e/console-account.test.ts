@@ -146,6 +146,11 @@ describe.skipIf(isMissing)(isMissing ? `${title} (skipped: ${missingBrowser})` :
     await page.until(IS_IN)
     expect(await page.value('document.querySelectorAll(".card").length')).toBe(0)
     await page.card(await ask(app, await makeKey(app, ann)))
+
+    await page.value('sessionStorage.setItem("loopgate.token", "of.another.server")')
+    await page.until('!document.querySelector("#signed-out").hidden')
+    expect(await page.text('main')).toMatch(/^You are signed out\.\s+Stop and start the server/)
+    expect(await page.value(`${SIGN_IN}.checkVisibility()`)).toBe(true)
   })
 })
 
