@@ -139,7 +139,7 @@ export function accountContract(kind: StoreKind): void {
   })
 
   describe('a ticket', () => {
-    test('stands for one caller of many at once, as whoever it was issued to', async () => {
+    test('W4: stands for one caller of many at once, as whoever it was issued to', async () => {
       await using at = await start(kind)
       await at.warmUp()
       const person = aPerson({ until: new Date('2030-01-02T03:04:05.006Z') })
@@ -150,7 +150,7 @@ export function accountContract(kind: StoreKind): void {
       }
     })
 
-    test('of a key stands for the key as it is now, and for none that is revoked', async () => {
+    test('W4: of a key stands for the key as it is now, and for none that is revoked', async () => {
       await using at = await start(kind)
       const { keys, tickets } = at.stores
       const { id: tenant } = await userNamed(at, 'ann')

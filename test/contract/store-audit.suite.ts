@@ -134,7 +134,7 @@ export function auditContract(kind: StoreKind): void {
       })
     })
 
-    test('finds nothing wrong after many writers at once: each hash is made of the one before', async () => {
+    test('T4: finds nothing wrong after many writers at once: each hash is made of the one before', async () => {
       await using at = await start(kind)
       const { stores, checkpoint } = await history(at)
       await at.warmUp()

@@ -78,7 +78,7 @@ export function deliveryContract(kind: StoreKind): void {
       expect(rows[0]?.seconds).toBeLessThanOrEqual(90)
     })
 
-    test('of twenty simultaneous claims each card is taken by one', async () => {
+    test('P2: of twenty simultaneous claims each card is taken by one', async () => {
       await using at = await start(kind)
       await at.session({ reviewers: REVIEWERS })
       for (const _ of times(10, (i) => i)) await at.ask({}, { plan: QUEUED })
@@ -284,7 +284,7 @@ export function deliveryContract(kind: StoreKind): void {
       expect(await claim(at)).toMatchObject([{ type: 'settle', attempt: 2 }])
     })
 
-    test('of forty simultaneous claims each outcome is shown by one', async () => {
+    test('P2: of forty simultaneous claims each outcome is shown by one', async () => {
       await using at = await start(kind)
       const request = await asked(at)
       await claimed(at)

@@ -44,7 +44,7 @@ async function shownDigest(at: Started, settle: (stores: Started['stores']) => P
 
 export function receiptContract(kind: StoreKind): void {
   describe('a receipt', () => {
-    test('is on every settled request, and on none that is pending', async () => {
+    test('T1: is on every settled request, and on none that is pending', async () => {
       await using at = await start(kind)
       const { stores } = await signing(at)
       await at.session()
@@ -74,7 +74,7 @@ export function receiptContract(kind: StoreKind): void {
       }
     })
 
-    test('has the same bytes for ever, whoever makes it: another process, another address, another key', async () => {
+    test('T1: has the same bytes for ever, whoever makes it: another process, another address, another key', async () => {
       await using at = await start(kind)
       const first = await signing(at)
       await at.session()
@@ -91,7 +91,7 @@ export function receiptContract(kind: StoreKind): void {
       expect(page.events.map(({ state }) => state.receipt)).toEqual([null, receipt])
     })
 
-    test('is signed by the key that is current when it is settled, also where nobody was told of it', async () => {
+    test('T1: is signed by the key that is current when it is settled, also where nobody was told of it', async () => {
       await using at = await start(kind)
       const { keys, stores } = await signing(at)
       await at.session()
@@ -130,7 +130,7 @@ export function receiptContract(kind: StoreKind): void {
       expect(statuses.sort()).toEqual(['current', 'next', 'retired', 'retired'])
     })
 
-    test('an approval can be acted on for as long as the request says, else for 15 minutes', async () => {
+    test('T2: an approval can be acted on for as long as the request says, else for 15 minutes', async () => {
       await using at = await start(kind)
       const { stores } = await signing(at)
       await at.session()
@@ -213,7 +213,7 @@ export function receiptContract(kind: StoreKind): void {
     }
     const codeOf = async (call: Promise<unknown>) => (await refused(call)) as { code: string }
 
-    test('is spent once, of fifty who try at once', async () => {
+    test('T3: is spent once, of fifty who try at once', async () => {
       await using at = await start(kind)
       const { request, id, digest, consume } = await approved(at)
       await at.stores.requests.settle(request, approval(), 'a')
@@ -226,7 +226,7 @@ export function receiptContract(kind: StoreKind): void {
       expect(await codeOf(consume())).toMatchObject({ code: 'ALREADY_CONSUMED' })
     })
 
-    test('can not be spent for something else, and is not spent by trying', async () => {
+    test('T3: can not be spent for something else, and is not spent by trying', async () => {
       await using at = await start(kind)
       const { request, consume } = await approved(at)
       await at.stores.requests.settle(request, approval(), 'a')
@@ -236,7 +236,7 @@ export function receiptContract(kind: StoreKind): void {
       expect(await codeOf(consume(TENANT, other))).toMatchObject({ code: 'DIGEST_MISMATCH' })
     })
 
-    test('is none while it is pending, nor when it was answered otherwise', async () => {
+    test('T2: is none while it is pending, nor when it was answered otherwise', async () => {
       await using at = await start(kind)
       const { request, consume } = await approved(at)
       expect(await codeOf(consume())).toMatchObject({ code: 'NOT_APPROVED' })
@@ -244,7 +244,7 @@ export function receiptContract(kind: StoreKind): void {
       expect(await codeOf(consume())).toMatchObject({ code: 'NOT_APPROVED' })
     })
 
-    test('is over when its time is, by the clock of the database; what was spent stays spent', async () => {
+    test('T3: is over when its time is, by the clock of the database; what was spent stays spent', async () => {
       await using at = await start(kind)
       const age = () =>
         sql`UPDATE requests SET settled_at = settled_at - interval '61 seconds'`.execute(at.db)

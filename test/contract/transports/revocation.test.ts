@@ -81,7 +81,7 @@ async function within(ends: Promise<Ends>, since: number): Promise<Ends> {
   return seen
 }
 
-describe.each(['pglite', 'postgres'] as const)('what is open with a key, on %s,', (kind) => {
+describe.each(['pglite', 'postgres'] as const)('W3: what is open with a key, on %s,', (kind) => {
   test('ends when the key is revoked, and nothing comes any more', async () => {
     await using server = await openServer(kind, REQUIRED)
     const ann = await scene(server)

@@ -38,7 +38,7 @@ describe('a key', () => {
     expect((await revokeKey(app(), ann, body.id)).status).toBe(200)
   })
 
-  test('lets an agent in by either header, until it is revoked, and not a call longer', async () => {
+  test('W3: lets an agent in by either header, until it is revoked, and not a call longer', async () => {
     const ann = await openAccount(app())
     const { id, key } = await makeKey(app(), ann)
     for (const headers of [bearer(key), { 'x-api-key': key }]) {
@@ -65,7 +65,7 @@ describe('a key', () => {
     }
   })
 
-  test('asks and reads, and can neither decide, nor make keys, nor see or revoke them', async () => {
+  test('W1: asks and reads, and can neither decide, nor make keys, nor see or revoke them', async () => {
     const ann = await openAccount(app())
     const { id, headers } = await makeKey(app(), ann)
     await app().post('/hitl/register', { session_id: 's', client_id: 'c' }, headers)
@@ -136,7 +136,7 @@ describe('a key', () => {
     expect((await postKey(app(), ann.headers, { expires_at: null })).status).toBe(201)
   })
 
-  test('with may_register: false asks in sessions, and makes and revives none', async () => {
+  test('W1: with may_register: false asks in sessions, and makes and revives none', async () => {
     const ann = await openAccount(app())
     const { headers } = await makeKey(app(), ann, { may_register: false })
     const session = { session_id: 's', client_id: 'c' }
@@ -153,7 +153,7 @@ describe('a key', () => {
   })
 })
 
-test('when a key was used is written for many calls at once, and seen by its owner', async () => {
+test('W5: when a key was used is written for many calls at once, and seen by its owner', async () => {
   await using server = await openServer('postgres')
   const ann = await openAccount(server.app)
   const { headers } = await makeKey(server.app, ann)
@@ -184,7 +184,7 @@ test('a key of an earlier prefix goes on to hold', async () => {
   expect((await makeKey(second, ann)).key).toMatch(/^new-[0-9a-f]{64}$/)
 })
 
-test('a user who is gone is let in neither by his token nor by his keys, at once', async () => {
+test('W3: a user who is gone is let in neither by his token nor by his keys, at once', async () => {
   await using server = await openServer('postgres')
   const ann = await openAccount(server.app)
   const { headers } = await makeKey(server.app, ann)
@@ -200,7 +200,7 @@ test('a user who is gone is let in neither by his token nor by his keys, at once
   expect((await login(server.app, ann.username)).status).toBe(401)
 })
 
-test('the database has neither keys nor passwords, only what they hash to', async () => {
+test('W4: the database has neither keys nor passwords, only what they hash to', async () => {
   await using server = await openServer('postgres')
   const ann = await openAccount(server.app)
   const { key } = await makeKey(server.app, ann)

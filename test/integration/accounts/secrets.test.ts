@@ -33,7 +33,7 @@ class Client {
   }
 }
 
-test('no secret of a whole run is in its logs, in /metrics, or in an error', async () => {
+test('A62: no secret of a whole run is in its logs, in /metrics, or in an error', async () => {
   await using at = await openTestDatabase('postgres')
   const env = { AUTH: 'required', REGISTRATION: 'open', LOG_LEVEL: 'trace', JWT_SECRET }
   await using server = npmStart({ ...env, DATABASE_URL: at.url ?? '' })

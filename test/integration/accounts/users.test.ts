@@ -132,7 +132,7 @@ describe('a login', () => {
     expect(Math.min(...unknown)).toBeGreaterThan(Math.min(...known) / 2)
   })
 
-  test('of a user is a tenant of its own, and never `local`', async () => {
+  test('W2: of a user is a tenant of its own, and never `local`', async () => {
     const ann = await openAccount(app())
     const bob = await openAccount(app())
     const session = { session_id: 'own', client_id: 'c' }

@@ -63,7 +63,7 @@ async function sessions({ database }: TestDatabase) {
   return rows
 }
 
-describe.concurrent('of two servers on one database', () => {
+describe.concurrent('P1: of two servers on one database', () => {
   test(
     'one polls, both send cards, and Telegram sees no second poller',
     SLOW,
@@ -143,7 +143,7 @@ describe.concurrent('of two servers on one database', () => {
   )
 })
 
-describe.concurrent('a server whose lock is gone', () => {
+describe.concurrent('P1: a server whose lock is gone', () => {
   test('stops polling at once, competes again, and loses nothing', SLOW, async ({ expect }) => {
     await using opened = await open()
     const { tg, env, store } = opened

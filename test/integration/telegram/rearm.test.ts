@@ -43,7 +43,7 @@ async function contacts({ database }: TestDatabase): Promise<void> {
 const silentFor = ({ database }: TestDatabase, seconds: number) =>
   sql`UPDATE contacts SET at = at - make_interval(secs => ${seconds})`.execute(database.db)
 
-describe.concurrent('after more than 150 s in which nobody listened', () => {
+describe.concurrent('V5: after more than 150 s in which nobody listened', () => {
   test('an open card says so, keeps its buttons, and a press counts', SLOW, async ({ expect }) => {
     await using gone = await asked()
     const { tg, store, env, card, request_id } = gone

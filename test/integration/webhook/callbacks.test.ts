@@ -136,7 +136,7 @@ describe.each(KINDS)('a callback on %s', (kind) => {
     ])
   })
 
-  test('that is sent again has the same id and a new signature', async () => {
+  test('C2: that is sent again has the same id and a new signature', async () => {
     await using receiver = await startReceiver(says(500))
     const line = await Line.open(app())
     const { asked, post } = await posted(line, receiver)
@@ -153,7 +153,7 @@ describe.each(KINDS)('a callback on %s', (kind) => {
     ])
   })
 
-  test('to a receiver that is gone ends, and nothing is posted there until a resend', async () => {
+  test('C3: to a receiver that is gone ends, and nothing is posted there until a resend', async () => {
     await using receiver = await startReceiver(says(410))
     const line = await Line.open(app())
     const { asked } = await posted(line, receiver)

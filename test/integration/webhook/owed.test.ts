@@ -45,7 +45,7 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     expect(await callbacks.list(anAgent(), open.question.id)).toMatchObject([{ status: 'waiting' }])
   })
 
-  test('is found by the sweep when a crash came between commit and queue', async () => {
+  test('C1, C5: is found by the sweep when a crash came between commit and queue', async () => {
     await using office = await openOffice(kind)
     const { hub, callbacks, clock, sender } = office.process()
     const request = await office.ask(hub, URL_A)
@@ -57,7 +57,7 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     await eventually(() => sender.urls).toEqual([URL_A])
   })
 
-  test('is found again when the process died with the job in hand', async () => {
+  test('C5: is found again when the process died with the job in hand', async () => {
     await using office = await openOffice(kind)
     const dead = office.process()
     const request = await office.ask(dead.hub, URL_A)
@@ -73,7 +73,7 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     await eventually(() => heir.sender.urls).toEqual([URL_A])
   })
 
-  test('is posted by one of two processes', async () => {
+  test('P2: is posted by one of two processes', async () => {
     await using office = await openOffice(kind)
     const processes = [office.process(), office.process()] as const
     for (const { callbacks } of processes) callbacks.start()
@@ -147,7 +147,7 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     ])
   })
 
-  test('waits behind nobody else’s slow receiver', async () => {
+  test('C4: waits behind nobody else’s slow receiver', async () => {
     await using office = await openOffice(kind)
     const { hub, callbacks, sender } = office.process()
     sender.answer = (owed, signal) =>
@@ -164,7 +164,7 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     expect(sender.open).toEqual(['a.example', 'a.example', 'a.example', 'a.example'])
   })
 
-  test('waits behind no other tenant, however many slow receivers that one has', async () => {
+  test('C4: waits behind no other tenant, however many slow receivers that one has', async () => {
     await using office = await openOffice(kind)
     const { hub, callbacks, sender } = office.process()
     await office.stores.sessions.ensure(aSession({ tenant: 'theirs' }))

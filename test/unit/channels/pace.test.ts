@@ -148,7 +148,7 @@ describe('in a chat that one agent floods', () => {
     },
   )
 
-  test('each of several others gets its share, and what is sent stays inside the limits', () => {
+  test('V6: each of several others gets its share, and what is sent stays inside the limits', () => {
     const senders = new Senders()
     fill(senders, GROUP, 300)
     for (let i = 0; i < 10; i++) {

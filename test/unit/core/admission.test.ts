@@ -48,7 +48,7 @@ class HeldLog implements EventLog {
 
 const settle = () => new Promise((resolve) => setImmediate(resolve))
 
-test('so many readings run at once, the others in the order of asking', async () => {
+test('S6: so many readings run at once, the others in the order of asking', async () => {
   const held = new HeldLog()
   const log = paced(held, { atOnce: 2, maxWaiting: 10 })
   const done: string[] = []
@@ -80,7 +80,7 @@ test('a reading that fails gives its turn to the next', async () => {
   expect(await next).toMatchObject({ recovered: true })
 })
 
-test('who begins beyond the limit is told when to come back, not all at the same time', async () => {
+test('S6: who begins beyond the limit is told when to come back, not all at the same time', async () => {
   const held = new HeldLog()
   const log = paced(held, { atOnce: 1, maxWaiting: 2 })
   const first = log.locate(target('a'), undefined)
@@ -105,7 +105,7 @@ test('who begins beyond the limit is told when to come back, not all at the same
   expect(await again).toMatchObject({ recovered: true })
 })
 
-test('what the hub asks for all readers waits for nobody', async () => {
+test('S6: what the hub asks for all readers waits for nobody', async () => {
   const held = new HeldLog()
   const log = paced(held, { atOnce: 1, maxWaiting: 1 })
   void log.locate(target('a'), undefined)

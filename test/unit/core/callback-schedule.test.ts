@@ -14,7 +14,7 @@ describe('what follows an attempt at a callback', () => {
     },
   )
 
-  test('is nothing after ten attempts', () => {
+  test('C2: is nothing after ten attempts', () => {
     expect(nextOf(9, FAILED)).toEqual({ status: 'failed', error: FAILED.error })
   })
 

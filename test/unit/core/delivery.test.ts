@@ -198,7 +198,7 @@ describe('a card that could not be sent', () => {
 })
 
 describe('a card whose turn has not come', () => {
-  test('is given back for as long as it must wait, and nothing has failed', async () => {
+  test('V6: is given back for as long as it must wait, and nothing has failed', async () => {
     const courier = new FakeCourier()
     courier.failures.push(new NotYet(200_000))
     await using core = await startAsking(courier)

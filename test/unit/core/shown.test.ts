@@ -3,7 +3,7 @@ import { shownText } from '../../../src/core/shown.ts'
 import { aQuestion } from '../../support/builders.ts'
 
 describe('the whole text of a question', () => {
-  test('says everything that a reviewer is shown of it', () => {
+  test('V7: says everything that a reviewer is shown of it', () => {
     const metadata = { environment: 'production', hosts: ['a', 'b'] }
     expect(shownText(aQuestion({ message: 'Deploy\nv2?', metadata })).split('\n')).toEqual([
       'Request 00000000-0000-4000-8000-000000000001',
@@ -27,7 +27,7 @@ describe('the whole text of a question', () => {
     ])
   })
 
-  test('has nothing in it that is not seen', () => {
+  test('V7: has nothing in it that is not seen', () => {
     const hidden = 'a\u202e\u200bb'
     const text = shownText(
       aQuestion({
@@ -42,7 +42,7 @@ describe('the whole text of a question', () => {
     expect(text.match(/a⟨U\+202E⟩⟨U\+200B⟩b/g)).toHaveLength(6)
   })
 
-  test('can not be imitated by a question that says something else', () => {
+  test('V7: can not be imitated by a question that says something else', () => {
     const real = aQuestion({ message: 'Pay', metadata: { to: 'Ann' } })
     const whole = shownText(real)
     const fake = whole.slice(whole.indexOf('--- metadata'))

@@ -61,7 +61,7 @@ const messy = fc
 const RUNS = { numRuns: 2_000 }
 
 describe('visible text', () => {
-  test('has no character that is not seen, but the parts of emoji', () => {
+  test('V7: has no character that is not seen, but the parts of emoji', () => {
     fc.assert(
       fc.property(messy, (text) => {
         const rest = visible(text).replace(EMOJI, '').replaceAll('\n', '')

@@ -15,7 +15,7 @@ const submit = (...options: Given[]) =>
 
 const wrong = (...options: Given[]) => wrongPaths(() => submit(...options))
 
-describe('two labels that look alike are refused', () => {
+describe('A6: two labels that look alike are refused', () => {
   test.each([
     ['Deploy', 'Dеploy', 'a Cyrillic е'],
     ['Yes', 'Υes', 'a Greek Υ'],
@@ -63,7 +63,7 @@ describe('two labels that look alike are refused', () => {
   })
 })
 
-describe('a label that looks like a refusal never approves', () => {
+describe('A6: a label that looks like a refusal never approves', () => {
   const lookAlikes = [
     ...['Νο', 'N0', 'Ho1d', 'HoId', 'disrniss', '🅽🅾', '🅝🅞 thanks', 'Νο way', '❌ Νο'],
     ...['Dеny', 'Rejеct', 'ѕtop', 'НОLD', 'Νever', 'Please dоn’t'],
@@ -121,7 +121,7 @@ describe('a label that looks like a refusal never approves', () => {
   })
 })
 
-describe('a label that mixes alphabets to look like a word is refused', () => {
+describe('A6: a label that mixes alphabets to look like a word is refused', () => {
   test.each(['Yеs', 'Аpprove', 'Dерlоу', 'Cоnfirm', 'Wаit', 'Ηold'])('%s', (label) => {
     expect(wrong('Other', label)).toEqual(['/options/1'])
     expect(wrong('Other', { label, effect: 'other' })).toEqual(['/options/1'])
@@ -135,7 +135,7 @@ describe('a label that mixes alphabets to look like a word is refused', () => {
   })
 })
 
-describe('a label that imitates our marks is refused', () => {
+describe('A6: a label that imitates our marks is refused', () => {
   test.each(['⟨U+200B⟩', 'Yes ⟨3 blank lines⟩', '⟨approves'])('%s', (label) => {
     expect(wrong('Other', label)).toEqual(['/options/1'])
   })
