@@ -38,8 +38,8 @@ export interface StoredKey extends NewKey {
   readonly createdAt: Date
 }
 
-/** The keys, the same for every process on the database. */
-export interface KeyStore {
+/** The keys that sign receipts and checkpoints, the same for every process on the database. */
+export interface ReceiptKeyStore {
   /** Makes a current key and a next one where there is none. */
   ensure(make: () => Promise<NewKey>): Promise<void>
   /** Oldest first. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { compactVerify, createLocalJWKSet, type JSONWebKeySet } from 'jose'
+import type { JSONWebKeySet } from 'jose'
 import type {
   AuditedCheckpoint,
   AuditedEvent,
@@ -9,7 +9,8 @@ import type {
   Place,
 } from '../core/audit.ts'
 import { readCheckpoint } from './checkpoint.ts'
-import { ALGORITHM, RECEIPT_TYP } from './receipt.ts'
+import { RECEIPT_TYP } from './receipt.ts'
+import { readSigned } from './signed.ts'
 
 /** Problems that are told; the others are counted. */
 const TOLD = 100
@@ -215,7 +216,7 @@ class Auditor implements AuditReport {
   async receipt(receipt: string, source: AuditSource): Promise<void> {
     this.counts.receipts += 1
     const where = 'a receipt kept elsewhere'
-    const said = await readPayload(receipt, this.#keys)
+    const said = await readSigned(receipt, RECEIPT_TYP, this.#keys)
     if (said === undefined) {
       this.problem(where, `…${receipt.slice(-12)}`, 'it is not authentic')
       return
@@ -226,17 +227,6 @@ class Auditor implements AuditReport {
     else if (request.claims !== said) {
       this.problem(nameOf(request), `request ${sub}`, 'its row does not say what its receipt says')
     }
-  }
-}
-
-async function readPayload(jws: string, keys: JSONWebKeySet): Promise<string | undefined> {
-  try {
-    const { payload, protectedHeader } = await compactVerify(jws, createLocalJWKSet(keys), {
-      algorithms: [ALGORITHM],
-    })
-    return protectedHeader.typ === RECEIPT_TYP ? new TextDecoder().decode(payload) : undefined
-  } catch {
-    return undefined
   }
 }
 

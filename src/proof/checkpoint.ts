@@ -1,6 +1,6 @@
-import { compactVerify, createLocalJWKSet, type JSONWebKeySet } from 'jose'
+import type { JSONWebKeySet } from 'jose'
 import type { CheckpointClaims } from '../core/checkpoints.ts'
-import { ALGORITHM } from './receipt.ts'
+import { readSigned } from './signed.ts'
 
 /** A receipt can not be taken for a checkpoint, nor the other way round. */
 export const CHECKPOINT_TYP = 'loopgate-checkpoint+jwt'
@@ -10,12 +10,9 @@ export async function readCheckpoint(
   jws: string,
   keys: JSONWebKeySet,
 ): Promise<CheckpointClaims | undefined> {
+  const said = await readSigned(jws, CHECKPOINT_TYP, keys)
   try {
-    const { payload, protectedHeader } = await compactVerify(jws, createLocalJWKSet(keys), {
-      algorithms: [ALGORITHM],
-    })
-    if (protectedHeader.typ !== CHECKPOINT_TYP) return undefined
-    return JSON.parse(new TextDecoder().decode(payload)) as CheckpointClaims
+    return JSON.parse(said ?? '') as CheckpointClaims
   } catch {
     return undefined
   }

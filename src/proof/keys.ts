@@ -1,9 +1,10 @@
 import { createPrivateKey, type JsonWebKey, type KeyObject, sign } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose'
 import type { Clock } from '../core/ports.ts'
-import type { KeyStore, NewKey, ReceiptSigner, Seal } from '../core/receipt.ts'
+import type { NewKey, ReceiptKeyStore, ReceiptSigner, Seal } from '../core/receipt.ts'
 import type { HitlRequest, JsonObject } from '../core/request.ts'
-import { ALGORITHM, claimsOf, RECEIPT_TYP } from './receipt.ts'
+import { claimsOf, RECEIPT_TYP } from './receipt.ts'
+import { ALGORITHM } from './signed.ts'
 
 /** Another process may have rotated. */
 const LISTED_MS = 2_000
@@ -29,14 +30,14 @@ export function publicJwk({ kid, jwk }: NewKey): JWK {
  */
 export class ReceiptKeys implements ReceiptSigner {
   readonly issuer: () => string
-  readonly #store: KeyStore
+  readonly #store: ReceiptKeyStore
   readonly #clock: Clock
   readonly #known = new Map<string, KeyObject>()
   readonly #receipts = new Map<string, string>()
   #loading: Promise<void> | undefined
   #listed: { readonly at: number; readonly keys: readonly JWK[] } | undefined
 
-  constructor(parts: { store: KeyStore; clock: Clock; issuer: () => string }) {
+  constructor(parts: { store: ReceiptKeyStore; clock: Clock; issuer: () => string }) {
     this.#store = parts.store
     this.#clock = parts.clock
     this.issuer = parts.issuer

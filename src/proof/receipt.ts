@@ -4,8 +4,6 @@ import type { HitlRequest } from '../core/request.ts'
 
 /** RFC 8725, section 3.11: no other kind of token can be taken for a receipt. */
 export const RECEIPT_TYP = 'loopgate-decision+jwt'
-/** Ed25519 under the name that every JOSE library knows (RFC 8037). */
-export const ALGORITHM = 'EdDSA'
 
 /** What a receipt says, in the order in which it is signed. Times are seconds, or ISO 8601. */
 export interface ReceiptClaims {

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely'
-import type { KeyStatus, KeyStore, NewKey, StoredKey } from '../core/receipt.ts'
+import type { KeyStatus, NewKey, ReceiptKeyStore, StoredKey } from '../core/receipt.ts'
 import type { Tables } from './schema.ts'
 
-export class PgReceiptKeyStore implements KeyStore {
+export class PgReceiptKeyStore implements ReceiptKeyStore {
   readonly #db: Kysely<Tables>
 
   constructor(db: Kysely<Tables>) {

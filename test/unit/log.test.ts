@@ -2,7 +2,8 @@ import { expect, test } from 'vitest'
 import { PersonTokens } from '../../src/http/tokens.ts'
 import { createLogger } from '../../src/log.ts'
 import { CHECKPOINT_TYP } from '../../src/proof/checkpoint.ts'
-import { ALGORITHM, RECEIPT_TYP } from '../../src/proof/receipt.ts'
+import { RECEIPT_TYP } from '../../src/proof/receipt.ts'
+import { ALGORITHM } from '../../src/proof/signed.ts'
 
 /** What the log makes of a text, as it is written. */
 function logged(jws: string): string {
