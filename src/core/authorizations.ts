@@ -1,6 +1,7 @@
 import type { AuthorizationStore } from './account.ts'
 import type { Clock, Log, Metrics } from './ports.ts'
 import { LOCAL_TENANT, type Principal } from './principal.ts'
+import { Rounds } from './rounds.ts'
 
 /** How often those who stay are looked at again, and so how long a revoked one stays at most. */
 const LOOK_MS = 2_000
@@ -21,9 +22,7 @@ export class Authorizations {
   readonly #clock: Clock
   readonly #logger: Log
   readonly #metrics: Pick<Metrics, 'failed'>
-  readonly #held = new Set<Held>()
-  #cancel: (() => void) | undefined
-  #isLooking = false
+  readonly #held: Rounds<Held>
 
   constructor(parts: {
     store: AuthorizationStore
@@ -35,6 +34,7 @@ export class Authorizations {
     this.#clock = parts.clock
     this.#logger = parts.logger
     this.#metrics = parts.metrics
+    this.#held = new Rounds(parts.clock, LOOK_MS, () => this.#look())
   }
 
   /** Calls `ended` once when the principal is not let in any more. Returns what takes it off. */
@@ -42,27 +42,11 @@ export class Authorizations {
     if (principal.type === 'local') return () => undefined
     const left = principal.until && principal.until.getTime() - Date.now()
     const deadline = left === undefined ? undefined : this.#clock.now() + left
-    const held: Held = { principal, deadline, ended }
-    this.#held.add(held)
-    this.#schedule()
-    return () => this.#held.delete(held)
+    return this.#held.add({ principal, deadline, ended })
   }
 
   stop(): void {
-    this.#cancel?.()
-    this.#held.clear()
-  }
-
-  #schedule(): void {
-    if (this.#isLooking) return
-    this.#cancel ??= this.#clock.after(LOOK_MS, () => {
-      this.#cancel = undefined
-      this.#isLooking = true
-      void this.#look().finally(() => {
-        this.#isLooking = false
-        if (this.#held.size > 0) this.#schedule()
-      })
-    })
+    this.#held.stop()
   }
 
   /** Never rejects: while the database is away nobody can be let in or out, nor settle anything. */
@@ -70,7 +54,7 @@ export class Authorizations {
     this.#end(({ deadline }) => deadline !== undefined && deadline <= this.#clock.now())
     const keys = new Set<string>()
     const users = new Set<string>()
-    for (const { principal } of this.#held) {
+    for (const { principal } of this.#held.members) {
       if (principal.type === 'agent') keys.add(principal.id)
       else if (principal.tenant !== LOCAL_TENANT) users.add(principal.tenant)
     }
@@ -88,8 +72,8 @@ export class Authorizations {
   }
 
   #end(isOver: (held: Held) => boolean): void {
-    for (const held of [...this.#held].filter(isOver)) {
-      this.#held.delete(held)
+    for (const held of [...this.#held.members].filter(isOver)) {
+      this.#held.members.delete(held)
       held.ended()
     }
   }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import type { Clock } from '../core/ports.ts'
+import { Rounds } from '../core/rounds.ts'
 
 /** Where Linux lists its TCP connections (proc(5)). Elsewhere the kernel's own limit holds: 15 min. */
 const TABLES = ['/proc/self/net/tcp', '/proc/self/net/tcp6']
@@ -22,39 +23,21 @@ export interface Watched {
  * only in what its kernel does not acknowledge, and Node has no TCP_USER_TIMEOUT to act on it.
  */
 export class DeadPeers {
-  readonly #clock: Clock
   readonly #tables: () => Promise<readonly string[]>
-  readonly #watched = new Set<Watched>()
-  #cancel: (() => void) | undefined
-  #isLooking = false
+  readonly #watched: Rounds<Watched>
 
   constructor(clock: Clock, tables: () => Promise<readonly string[]> = readTables) {
-    this.#clock = clock
     this.#tables = tables
+    this.#watched = new Rounds(clock, LOOK_MS, () => this.#look())
   }
 
   /** Returns what ends the watch. */
   add(watched: Watched): () => void {
-    this.#watched.add(watched)
-    this.#schedule()
-    return () => this.#watched.delete(watched)
+    return this.#watched.add(watched)
   }
 
   stop(): void {
-    this.#cancel?.()
-    this.#watched.clear()
-  }
-
-  #schedule(): void {
-    if (this.#isLooking) return
-    this.#cancel ??= this.#clock.after(LOOK_MS, () => {
-      this.#cancel = undefined
-      this.#isLooking = true
-      void this.#look().finally(() => {
-        this.#isLooking = false
-        if (this.#watched.size > 0) this.#schedule()
-      })
-    })
+    this.#watched.stop()
   }
 
   /** Never rejects: where there are no tables, nobody is found. */
@@ -62,7 +45,7 @@ export class DeadPeers {
     const tables = await this.#tables().catch(() => [])
     const unanswered = new Set(tables.flatMap((table) => unansweredIn(table)))
     if (unanswered.size === 0) return
-    for (const watched of [...this.#watched]) {
+    for (const watched of [...this.#watched.members]) {
       const { socket } = watched
       if (socket && unanswered.has(placeOf(socket))) watched.lost()
     }
