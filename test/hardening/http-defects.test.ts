@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { SignJWT } from 'jose'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { listKeys, makeKey, openAccount, register, revokeKey } from '../support/accounts.ts'
 import { openTestDatabase } from '../support/database.ts'
 import { WatchedServer } from '../support/hardening.ts'
 import { openPooler } from '../support/pooler.ts'
@@ -11,7 +13,7 @@ import { startOn } from '../support/readers/server.ts'
 /**
  * What was wrong with the Loopgate before this one, by the numbers of its list, as far as it is about
  * HTTP and what is told. The others have their tests beside the attacks that they let through: who may
- * decide (1 to 23, 39 to 46), and who gets in (24 to 28, 30 to 34).
+ * decide (1 to 23, 39 to 46), and who gets in (24, 26, 27, 30, 32 to 34).
  */
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -26,6 +28,34 @@ afterAll(() => server[Symbol.asyncDispose]())
 
 const post = <Body = Record<string, string>>(path: string, body: object, headers = {}) =>
   server.app.post<Body>(path, body, headers)
+
+test('defect 25: a person who logged in is known on the routes of persons', async () => {
+  const account = await openAccount(server.app)
+  await server.attack(async () => {
+    expect(await listKeys(server.app, account)).toEqual([])
+    expect((await makeKey(server.app, account)).key).toMatch(/^lk_pub_[0-9a-f]{64}$/)
+  })
+})
+
+test('defect 28: what was signed with a secret that everybody knows, or none, is no credential', () =>
+  server.attack(async () => {
+    for (const secret of [
+      'your-secret-key',
+      'default-secret-key-change-in-production',
+      'secret',
+      ' ',
+    ]) {
+      const token = await new SignJWT({ tenant: 'local', channel: 'console', name: 'x' })
+        .setProtectedHeader({ alg: 'HS256' })
+        .setSubject('x')
+        .setIssuer('loopgate')
+        .setAudience('loopgate:person')
+        .setExpirationTime('1h')
+        .sign(new TextEncoder().encode(secret))
+      const headers = { authorization: `Bearer ${token}` }
+      expect((await server.app.get('/hitl/pending', headers)).status).toBe(401)
+    }
+  }))
 
 test('defect 29: no page of another Origin reads an answer, or has one made by a form', () =>
   server.attack(async () => {
@@ -45,6 +75,24 @@ test('defect 29: no page of another Origin reads an answer, or has one made by a
       body,
     })
     expect(own.status).toBe(415)
+  }))
+
+test('defect 31: users have ids of their own, and nobody sees or ends the keys of another', async () => {
+  const { app } = server
+  const [frank, grace] = [await openAccount(app), await openAccount(app)]
+  const { id, headers } = await makeKey(app, frank)
+  expect(frank.id).not.toBe(grace.id)
+  await server.attack(async () => {
+    expect(await listKeys(app, grace)).toEqual([])
+    expect((await revokeKey(app, grace, id)).status).toBe(404)
+    expect((await app.get('/hitl/pending', headers)).status).toBe(200)
+  })
+})
+
+test('defect 33: a name that two want at once is one user', () =>
+  server.attack(async () => {
+    const answers = await Promise.all([1, 2, 3, 4].map(() => register(server.app, 'twice')))
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, 409, 409, 409])
   }))
 
 const INSIDES = /node_modules|\.ts:\d+|postgres|SELECT |relation|duplicate key|violates|kysely/i
