@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ApiKey, KeyStore, RegistrationPolicy, User, UserStore } from '../core/account.ts'
 import { LoopgateError } from '../core/errors.ts'
 import type { KeyUsage } from '../core/key-usage.ts'
+import { knockOf } from '../core/knock.ts'
 import type { Authenticator, Knock } from '../core/ports.ts'
 import { LOCAL_TENANT, type Person } from '../core/principal.ts'
 import {
@@ -13,7 +14,7 @@ import {
   usernameKey,
 } from '../protocol/accounts.ts'
 import { digestOf } from './auth.ts'
-import { knockOf } from './knock.ts'
+import { callers } from './callers.ts'
 import type { Limits } from './limits.ts'
 import { Passwords } from './passwords.ts'
 import type { PersonTokens } from './tokens.ts'
@@ -94,21 +95,13 @@ async function admitNewUser(options: AccountOptions): Promise<void> {
 
 function addKeyRoutes(http: FastifyInstance, options: AccountOptions): void {
   const { keys, usage, auth, keyPrefix } = options
-  const users = new WeakMap<FastifyRequest, Person>()
-  // Who is asking is known before the body is read.
-  const onRequest = async (request: FastifyRequest) => {
-    users.set(request, await userOf(auth, request))
-  }
-  const tenantOf = (request: FastifyRequest): string => {
-    const user = users.get(request)
-    if (!user) throw new LoopgateError('UNAUTHORIZED')
-    return user.tenant
-  }
+  const users = callers((request) => userOf(auth, request))
+  const { onRequest } = users
 
   http.post('/api/user/apikeys', { onRequest }, async (request, reply) => {
     const wanted = parseKey(request.body)
     const key = `${keyPrefix}${randomBytes(32).toString('hex')}`
-    const made = await keys.create(tenantOf(request), {
+    const made = await keys.create(users.of(request).tenant, {
       ...wanted,
       prefix: keyPrefix,
       digest: digestOf(key),
@@ -119,14 +112,14 @@ function addKeyRoutes(http: FastifyInstance, options: AccountOptions): void {
 
   http.get('/api/user/apikeys', { onRequest }, async (request) => {
     await usage.flush()
-    return (await keys.list(tenantOf(request))).map(toView)
+    return (await keys.list(users.of(request).tenant)).map(toView)
   })
 
   http.delete<{ Params: { id: string } }>(
     '/api/user/apikeys/:id',
     { onRequest },
     async (request) => {
-      const isRevoked = await keys.revoke(tenantOf(request), request.params.id)
+      const isRevoked = await keys.revoke(users.of(request).tenant, request.params.id)
       if (!isRevoked) throw new LoopgateError('NOT_FOUND', 'no key has this id')
       return { message: 'API key revoked successfully' }
     },

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import type { Registry } from 'prom-client'
+import { knockOf } from '../core/knock.ts'
 import type { Authenticator } from '../core/ports.ts'
 import { isFromThisMachine } from './auth.ts'
-import { knockOf } from './knock.ts'
 
 export interface HealthOptions {
   readonly version: string

@@ -8,11 +8,11 @@ import fastify, {
   LogController,
 } from 'fastify'
 import { invalid, isPassing, LoopgateError, stopping } from '../core/errors.ts'
+import { knockOf } from '../core/knock.ts'
 import type { Authenticator } from '../core/ports.ts'
 import { isTooDeep, MAX_DEPTH, parseJson } from '../protocol/json.ts'
 import { toLoopgateError, toProblem } from '../protocol/problem.ts'
 import { MAX_BODY_BYTES } from '../protocol/requests.ts'
-import { knockOf } from './knock.ts'
 
 export interface ServerOptions {
   readonly logger: FastifyBaseLogger

@@ -3,6 +3,7 @@ import { Server, type Socket } from 'socket.io'
 import type { WebSocket } from 'ws'
 import { LoopgateError, stopping } from '../core/errors.ts'
 import { type Event, formatCursor } from '../core/event.ts'
+import { knockOf } from '../core/knock.ts'
 import type { Principal } from '../core/principal.ts'
 import type { EndReason } from '../core/subscription.ts'
 import { CLOSE, type Close } from '../protocol/close-codes.ts'
@@ -62,14 +63,10 @@ export const socketio: TransportDefinition = {
       else if (allowCrossOrigin(context, request, response)) next()
     })
     io.use((socket, next) => {
-      const { headers } = socket.request
+      const knock = knockOf(socket.request)
       const token: unknown = socket.handshake.auth['token']
       const bearer = typeof token === 'string' ? { authorization: `Bearer ${token}` } : {}
-      const knock = {
-        headers: { ...headers, ...bearer },
-        remoteAddress: socket.request.socket.remoteAddress,
-      }
-      auth.identify(knock).then(
+      auth.identify({ ...knock, headers: { ...knock.headers, ...bearer } }).then(
         (principal) => {
           socket.data = { principal }
           next()
@@ -102,10 +99,10 @@ export const socketio: TransportDefinition = {
 /** Why a request is not let in at all. */
 function refusalOf(
   { auth }: TransportContext,
-  { headers, socket }: IncomingMessage,
+  request: IncomingMessage,
 ): LoopgateError | undefined {
   try {
-    auth.admit({ headers, remoteAddress: socket.remoteAddress })
+    auth.admit(knockOf(request))
     return undefined
   } catch (error) {
     return toLoopgateError(error)

@@ -4,6 +4,7 @@ import type { Authorizations } from '../core/authorizations.ts'
 import type { Callbacks } from '../core/callbacks.ts'
 import type { Deliveries } from '../core/delivery.ts'
 import type { Hub } from '../core/hub.ts'
+import { knockOf } from '../core/knock.ts'
 import type { Authenticator, Clock, Log } from '../core/ports.ts'
 import type { Principal } from '../core/principal.ts'
 import type { ApprovalStore } from '../core/receipt.ts'
@@ -68,11 +69,6 @@ export interface TransportDefinition {
   readonly name: string
   create(context: TransportContext): Transport
 }
-
-export const knockOf = (request: FastifyRequest) => ({
-  headers: request.headers,
-  remoteAddress: request.socket.remoteAddress,
-})
 
 /** The hook of every route for agents: who is asking is known before the body is read. */
 export function authenticate(auth: Authenticator) {
