@@ -28,6 +28,7 @@ import { Upgrades } from './http/upgrades.ts'
 import { createMetrics, type PromMetrics } from './metrics.ts'
 import { CHECKPOINT_TYP } from './proof/checkpoint.ts'
 import { ReceiptKeys } from './proof/keys.ts'
+import { stopAll } from './stopping.ts'
 import { PgBus } from './storage/bus.ts'
 import { type Database, openDatabase } from './storage/database.ts'
 import { PgJobs } from './storage/jobs.ts'
@@ -87,7 +88,11 @@ const BACKLOG = 4_096
 
 async function startOn(parts: Parts, database: Database, config: Config): Promise<App> {
   const { http, hub, bus, expiry, channels, deliveries, retention, checkpoints, callbacks } = parts
-  const stop = once(() => stopAll(parts, database, config.shutdownGraceSeconds * 1000))
+  const stop = remembered(async () => {
+    const workers = [expiry, deliveries, retention, checkpoints, callbacks]
+    await stopAll({ ...parts, workers }, config.shutdownGraceSeconds * 1000)
+    await database.close()
+  })
   try {
     await http.listen({ host: config.host, port: config.port, backlog: BACKLOG })
     hub.start()
@@ -136,12 +141,8 @@ async function build(database: Database, config: Config, { logger, version, cloc
   http.server.once('listening', address)
   const core = buildCore(config, database, stores, { logger, metrics, clock, receiptKeys })
   const { hub, deliveries } = core
-  const signer = new Signer(await readSecret(database.db, 'webhook'))
-  const policy = { allowPrivate: config.callbackAllowPrivate }
-  const callbacks = new Callbacks({
-    ...{ hub, metrics, logger, clock, store: stores.callbacks },
-    jobs: new PgJobs(database, 'callbacks', logger),
-    sender: new HttpSender({ signer, policy, version }),
+  const { callbacks, webhookKey } = await buildCallbacks(config, database, stores, {
+    ...{ hub, metrics, logger, clock, version },
   })
   const channels = buildChannels(config, core.couriers, {
     ...{ hub, http, auth, logger },
@@ -166,8 +167,7 @@ async function build(database: Database, config: Config, { logger, version, cloc
   const built = buildTransports(config, {
     ...{ hub, http, auth, authorizations, logger, metrics, clock, upgrades, draining },
     ...{ deliveries, callbacks },
-    webhookKey: signer.publicKey,
-    ...{ approvals: stores.approvals, receiptKeys },
+    ...{ webhookKey, approvals: stores.approvals, receiptKeys },
   })
   addHealthRoutes(http, {
     ...{ version, auth, registry: metrics.registry },
@@ -181,52 +181,6 @@ async function build(database: Database, config: Config, { logger, version, cloc
     ...{ http, upgrades, draining, channels, callbacks, transports: built, address, logger },
     ...{ authorizations, usage },
   }
-}
-
-/** How long what is in work may take after the grace, when nobody outside waits for it any more. */
-const LAST_MS = 3_000
-
-/**
- * The reverse of starting. New work is refused from the first moment; those who are here are told
- * and leave at a pace, in half of the grace; who is still here when it is over is cut off. Then
- * what works in the background ends, and the database last.
- */
-async function stopAll(parts: Parts, database: Database, graceMs: number): Promise<void> {
-  const { draining, transports: open, channels, http, upgrades, hub, bus, logger } = parts
-  const { expiry, deliveries, retention, checkpoints, callbacks, authorizations, usage } = parts
-  const all = async (stops: readonly Promise<unknown>[]) => {
-    for (const { reason } of (await Promise.allSettled(stops)) as PromiseRejectedResult[]) {
-      if (reason !== undefined) logger.warn({ err: reason }, 'a part did not stop well')
-    }
-  }
-  draining.abort()
-  const drained = (async () => {
-    const leaving = open.map((transport) => transport.close(graceMs / 2))
-    await all([...leaving, ...channels.map((channel) => channel.stop())])
-    await all([http.close()])
-  })()
-  await within(graceMs, drained)
-  http.server.closeAllConnections()
-  upgrades.destroyAll()
-  await within(
-    LAST_MS,
-    all([
-      drained,
-      ...[expiry, deliveries, retention, checkpoints, callbacks].map((part) => part.stop()),
-    ]),
-  )
-  hub.stop()
-  authorizations.stop()
-  await within(LAST_MS, all([Promise.resolve(bus?.stop()), usage.flush()]))
-  await database.close()
-}
-
-/** Resolves with the promise, or when the time is over. */
-async function within(ms: number, promise: Promise<void>): Promise<void> {
-  const { promise: over, resolve } = Promise.withResolvers<void>()
-  const cancel = systemClock.after(ms, resolve)
-  await Promise.race([promise, over])
-  cancel()
 }
 
 /** The HTTP server, and who is let in there, and for how long. */
@@ -305,6 +259,23 @@ function buildCore(
   return { hub, bus, expiry, deliveries, retention, checkpoints, couriers }
 }
 
+async function buildCallbacks(
+  config: Config,
+  database: Database,
+  stores: Stores,
+  parts: { hub: Hub; metrics: PromMetrics; logger: Logger; clock: Clock; version: string },
+) {
+  const signer = new Signer(await readSecret(database.db, 'webhook'))
+  const policy = { allowPrivate: config.callbackAllowPrivate }
+  const callbacks = new Callbacks({
+    ...parts,
+    store: stores.callbacks,
+    jobs: new PgJobs(database, 'callbacks', parts.logger),
+    sender: new HttpSender({ signer, policy, version: parts.version }),
+  })
+  return { callbacks, webhookKey: signer.publicKey }
+}
+
 function buildChannels(config: Config, couriers: Courier[], context: ChannelContext): Channel[] {
   const channels = config.channels.map((build) => build(context))
   couriers.push(...channels.flatMap(({ courier }) => courier ?? []))
@@ -350,9 +321,9 @@ function addressOf(http: FastifyInstance, host: string): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-/** What it was the first time: a server that stops listening keeps its address. */
-function remembered(read: () => string): () => string {
-  let known: string | undefined
+/** What it was the first time: a server that stops listening keeps its address, and stops once. */
+function remembered<Value>(read: () => Value): () => Value {
+  let known: Value | undefined
   return () => {
     known ??= read()
     return known
@@ -362,12 +333,3 @@ function remembered(read: () => string): () => string {
 /** At least `warn`, or what is quieter than that. */
 const quieter = (level: string): string =>
   ['error', 'fatal', 'silent'].includes(level) ? level : 'warn'
-
-/** Whoever asks again waits for the same stop. */
-function once(stop: () => Promise<void>): () => Promise<void> {
-  let stopping: Promise<void> | undefined
-  return () => {
-    stopping ??= stop()
-    return stopping
-  }
-}

@@ -27,9 +27,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/metrics.ts': ['src/core', 'npm:prom-client'],
   'src/version.ts': ['node:', 'npm:zod'],
   'src/config.ts': ['src/core', 'src/channels', 'src/storage', 'node:net', 'npm:zod'],
+  'src/stopping.ts': ['src/core', 'src/clock.ts', 'node:'],
   'src/app.ts': [
     ...['src/core', 'src/proof', 'src/storage', 'src/channels', 'src/transports', 'src/http'],
-    ...['src/config.ts', 'src/clock.ts', 'src/metrics.ts', 'node:', 'npm:*'],
+    ...['src/config.ts', 'src/clock.ts', 'src/metrics.ts', 'src/stopping.ts', 'node:', 'npm:*'],
   ],
   'src/main.ts': ['src/app.ts', 'src/config.ts', 'src/log.ts', 'src/storage', 'src/version.ts'],
   'src/commands': [
