@@ -15,7 +15,7 @@ export const usernameKey = (username: string): string =>
  * One text for what is typed on different keyboards: RFC 8265, section 4.2.2 (other blanks are the
  * blank, and NFC; case and width stay as they are).
  */
-export const passwordText = (password: string): string =>
+const passwordText = (password: string): string =>
   password.replace(/\p{Zs}/gu, ' ').normalize('NFC')
 
 /** Longer ones are no password of anybody, and are not hashed. */

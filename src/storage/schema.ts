@@ -233,6 +233,7 @@ export type StoredPrincipal =
       readonly name: string
       readonly until: string | null
     }
+
 export interface ReceiptKeyTable {
   kid: string
   status: KeyStatus

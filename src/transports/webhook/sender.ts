@@ -120,7 +120,7 @@ async function discard({ body }: Dispatcher.ResponseData, signal: AbortSignal): 
 }
 
 /** The terminal event: nothing about a request changes after it. */
-export function eventOf({ question, state, cursor }: HitlRequest): Event {
+function eventOf({ question, state, cursor }: HitlRequest): Event {
   const { status, settledAt } = state
   if (status === 'pending' || settledAt === null) throw new Error('the request is not settled')
   return { cursor, type: `request.${status}`, at: settledAt, question, state }

@@ -48,7 +48,7 @@ export function getChatAdministrators(world: World, params: Params): ChatMember[
     .filter(({ status }) => status === 'administrator' || status === 'creator')
 }
 
-export function memberOf(world: World, { chat, members }: ChatRecord, user: User): ChatMember {
+function memberOf(world: World, { chat, members }: ChatRecord, user: User): ChatMember {
   if (chat.type === 'private') {
     const belongs = user.id === chat.id || user.id === world.chats.bot.id
     return { status: belongs ? 'member' : 'left', user }
