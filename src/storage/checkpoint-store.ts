@@ -22,7 +22,8 @@ const hasMoved = sql<boolean>`sessions.chain <> '' AND NOT EXISTS (
   WHERE head.tenant = sessions.tenant AND head.session_id = sessions.id
     AND head.seq = sessions.seq AND head.hash = sessions.chain)`
 
-interface Place {
+/** What the next checkpoint follows on. */
+interface Basis {
   iat: number
   kid: string | null
   number: number
@@ -48,7 +49,7 @@ export class PgCheckpointStore implements CheckpointStore {
 
   /** Signed between two statements: the number is taken by one process alone. */
   async write(tenant: string, sign: SignCheckpoint): Promise<Checkpoint | undefined> {
-    const { iat, kid, number, jws: previous } = await this.#place(tenant)
+    const { iat, kid, number, jws: previous } = await this.#basis(tenant)
     if (kid === null) return undefined
     const heads = await this.#moved(tenant)
     if (heads.length === 0) return undefined
@@ -61,8 +62,8 @@ export class PgCheckpointStore implements CheckpointStore {
     return { number, jws, isComplete: heads.length < HEADS }
   }
 
-  async #place(tenant: string): Promise<Place> {
-    const { rows } = await sql<Place>`
+  async #basis(tenant: string): Promise<Basis> {
+    const { rows } = await sql<Basis>`
       SELECT floor(extract(epoch FROM statement_timestamp()))::bigint AS iat,
         (SELECT kid FROM receipt_keys WHERE status = 'current') AS kid,
         coalesce(last.number, 0) + 1 AS number, last.jws
@@ -70,9 +71,9 @@ export class PgCheckpointStore implements CheckpointStore {
         SELECT number, jws FROM checkpoints WHERE tenant = ${tenant}
         ORDER BY number DESC LIMIT 1
       ) AS last ON true`.execute(this.#db)
-    const [place] = rows
-    if (!place) throw new Error('a query without rows')
-    return place
+    const [basis] = rows
+    if (!basis) throw new Error('a query without rows')
+    return basis
   }
 
   async #moved(tenant: string): Promise<Head[]> {

@@ -26,13 +26,13 @@ const LATE_MS = 5_000
 const MAX_CHATS = 10_000
 
 /** What is to be sent. `key` is the same for every try; `owner` is on whose behalf it is sent. */
-export interface Ticket {
+export interface Outgoing {
   readonly key: string
   readonly owner: string
   readonly count: number
 }
 
-interface Turn extends Ticket {
+interface Turn extends Outgoing {
   at: number
 }
 
@@ -69,25 +69,25 @@ export class Pace {
    * Asks to send to a chat: 0 when it may go now, else how long to wait before asking again with the
    * same key. The turn is kept that long.
    */
-  turn(chat: string, ticket: Ticket): number {
+  turn(chat: string, outgoing: Outgoing): number {
     const now = this.#clock.now()
     const line = this.#lineOf(chat)
     const quiet = Math.max(line.quietUntil, this.#quietUntil) - now
     if (quiet > 0) return quiet
     const { turns, rate } = line
-    const place = turns.findIndex(({ key }) => key === ticket.key)
+    const place = turns.findIndex(({ key }) => key === outgoing.key)
     const reserved = turns[place]
     if (reserved && reserved.at > now) return Math.min(reserved.at - now, HORIZON_MS)
     if (reserved) turns.splice(place, 1)
     dropLate(line, now - LATE_MS)
-    const freeAt = freeFrom(line.sentAt, rate, ticket.count)
+    const freeAt = freeFrom(line.sentAt, rate, outgoing.count)
     if ((reserved || turns.length === 0) && freeAt <= now) {
-      line.sentAt = Math.max(line.sentAt, now) + ticket.count * rate.everyMs
+      line.sentAt = Math.max(line.sentAt, now) + outgoing.count * rate.everyMs
       return 0
     }
     const soonest = Math.max(freeAt, now + 1)
     // Whose turn it was stays the next.
-    const at = reserved ? insertAt(turns, ticket, soonest) : lineUp(line, ticket, soonest, now)
+    const at = reserved ? insertAt(turns, outgoing, soonest) : lineUp(line, outgoing, soonest, now)
     return Math.min(at - now, HORIZON_MS)
   }
 
@@ -153,9 +153,9 @@ function dropLate({ turns }: Line, before: number): void {
   turns.splice(0, first < 0 ? turns.length : first)
 }
 
-function insertAt(turns: Turn[], ticket: Ticket, at: number): number {
+function insertAt(turns: Turn[], outgoing: Outgoing, at: number): number {
   const place = turns.findIndex((turn) => turn.at > at)
-  turns.splice(place < 0 ? turns.length : place, 0, { ...ticket, at })
+  turns.splice(place < 0 ? turns.length : place, 0, { ...outgoing, at })
   return at
 }
 
@@ -163,24 +163,24 @@ function insertAt(turns: Turn[], ticket: Ticket, at: number): number {
  * Before the first who has more waiting in front of him, of his own owner, than this one. Returns the
  * time; one that is beyond the horizon is not kept.
  */
-function lineUp({ turns, rate }: Line, ticket: Ticket, soonest: number, now: number): number {
+function lineUp({ turns, rate }: Line, outgoing: Outgoing, soonest: number, now: number): number {
   const waiting = new Map<string, number>()
-  const mine = turns.filter(({ owner }) => owner === ticket.owner).length
+  const mine = turns.filter(({ owner }) => owner === outgoing.owner).length
   const place = turns.findIndex(({ owner }) => {
     const before = waiting.get(owner) ?? 0
     waiting.set(owner, before + 1)
     return before > mine
   })
-  const took = ticket.count * rate.everyMs
+  const took = outgoing.count * rate.everyMs
   const displaced = turns[place]
   const last = turns.at(-1)
   const at = Math.max(soonest, displaced?.at ?? (last ? last.at + took : 0))
   if (at > now + HORIZON_MS) return at
   if (displaced) {
     for (const turn of turns.slice(place)) turn.at += took
-    turns.splice(place, 0, { ...ticket, at })
+    turns.splice(place, 0, { ...outgoing, at })
     // They come again all the same, and line up anew.
     while ((turns.at(-1)?.at ?? now) > now + 2 * HORIZON_MS) turns.pop()
-  } else turns.push({ ...ticket, at })
+  } else turns.push({ ...outgoing, at })
   return at
 }

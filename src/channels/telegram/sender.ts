@@ -3,7 +3,7 @@ import { NotYet } from '../../core/card.ts'
 import { pause } from '../../core/pause.ts'
 import type { Clock } from '../../core/ports.ts'
 import { retryAfterMs } from './bot-api.ts'
-import type { Pace, Ticket } from './pace.ts'
+import type { Outgoing, Pace } from './pace.ts'
 
 /** As long as a card that is claimed may wait for its place among all; its lease is 25 s. */
 const MAX_WAIT_MS = 2_000
@@ -13,7 +13,7 @@ const WAKE_MARGIN_MS = 100
 const MAX_WAKES = 1_000
 
 /** What is to be sent: a card, its outcome. */
-export interface Sending extends Ticket {
+export interface Sending extends Outgoing {
   readonly chat: string
   readonly requestId: string
 }
