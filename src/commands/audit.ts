@@ -8,6 +8,7 @@ import { PgReceiptKeyStore } from '../storage/receipt-key-store.ts'
 import { withDatabase } from './database.ts'
 import { readKeys, type Verdict } from './verify.ts'
 
+/** The options of `loopgate audit verify`. */
 export interface AuditCommand {
   /** The keys to trust: a URL or a file. Without it those in the database. */
   readonly jwks?: string | undefined

@@ -14,6 +14,7 @@ export function rotateKeys(environment: Environment): Promise<string> {
   })
 }
 
+/** The keys, a line each. */
 export function listKeys(environment: Environment): Promise<string> {
   return withDatabase(environment, async ({ db }) => table(await new PgReceiptKeyStore(db).all()))
 }

@@ -6,6 +6,7 @@ import { objection, type ReceiptKeys, readReceipt } from '../../client/receipt.t
 /** A server of keys that says nothing for so long is not there. */
 const FETCH_MS = 10_000
 
+/** The options of `loopgate verify`. */
 export interface VerifyOptions {
   /** Where the keys are: a URL or a file. */
   readonly jwks: string
@@ -54,6 +55,7 @@ async function readGiven(given: string): Promise<string> {
   return existsSync(given) ? readFileSync(given, 'utf8') : given
 }
 
+/** @throws what to tell when there is no JWKS (RFC 7517) at the place. */
 export async function readKeys(place: string): Promise<ReceiptKeys> {
   const value: unknown = JSON.parse(
     /^https?:\/\//.test(place) ? await fetchText(place) : await readFile(place, 'utf8'),

@@ -6,6 +6,7 @@ export interface User {
   readonly username: string
 }
 
+/** A user as it is made. */
 export interface NewUser {
   readonly username: string
   /** What two names have in common that a person takes for the same. */
@@ -17,6 +18,7 @@ export interface NewUser {
 /** Who may create a user: everybody, whoever is the first, or nobody. */
 export type RegistrationPolicy = 'open' | 'first' | 'closed'
 
+/** Users, each with a name that nobody else has. */
 export interface UserStore {
   /**
    * MUST create one user for one `usernameKey`, and with `onlyFirst` one in all, however many are
@@ -44,6 +46,7 @@ export interface ApiKey {
   readonly isActive: boolean
 }
 
+/** A key as it is made; the store sees its SHA-256 alone, in hex. */
 export interface NewApiKey extends Pick<ApiKey, 'prefix' | 'label' | 'mayRegister' | 'expiresAt'> {
   readonly digest: string
 }
@@ -79,6 +82,7 @@ export interface HeldBy {
   readonly users: readonly string[]
 }
 
+/** Looks at many at once, by the clock of the database. */
 export interface AuthorizationStore {
   /** Those of them that do not hold any more. */
   ended(held: HeldBy): Promise<HeldBy>

@@ -18,6 +18,7 @@ export interface AuditedEvent {
   } | null
 }
 
+/** A place in a log, and the hash of the event there: empty before the first. */
 export interface Place {
   readonly seq: number
   readonly hash: string
@@ -54,6 +55,7 @@ export interface AuditedCheckpoint {
   readonly digest: string
 }
 
+/** Where a session's log ended when the checkpoint was made. */
 export interface AuditedHead extends Place {
   readonly sessionId: string
   /** Null when the session is gone. */
@@ -65,6 +67,7 @@ export interface AuditedHead extends Place {
   } | null
 }
 
+/** Reads everything once, in an order that needs no memory. */
 export interface AuditSource {
   events(): AsyncIterable<AuditedEvent>
   /** Events of sessions that are not there. */

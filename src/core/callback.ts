@@ -84,6 +84,7 @@ export interface CallbackSender {
   send(callback: OwedCallback, signal: AbortSignal): Promise<CallbackAnswer>
 }
 
+/** What came of posting: a status, or what went wrong before there was one. */
 export interface CallbackAnswer {
   readonly statusCode: number | null
   readonly error: string | null

@@ -12,7 +12,7 @@ export interface Card {
   readonly shown?: string | undefined
 }
 
-/** A card to send or to bring up to date. `attempt` counts from 1. */
+/** A card that is to be sent. `attempt` counts from 1, here and below. */
 export interface OwedAsk {
   readonly type: 'ask'
   readonly channel: string
@@ -20,6 +20,8 @@ export interface OwedAsk {
   readonly request: HitlRequest
   readonly attempt: number
 }
+
+/** A card that is to show the outcome. */
 export interface OwedSettle {
   readonly type: 'settle'
   readonly channel: string
@@ -27,6 +29,7 @@ export interface OwedSettle {
   readonly request: HitlRequest
   readonly attempt: number
 }
+
 /** An open card that is to tell that its channel was away for a while. */
 export interface OwedRearm {
   readonly type: 'rearm'
@@ -36,6 +39,8 @@ export interface OwedRearm {
   readonly away: Away
   readonly attempt: number
 }
+
+/** What is owed to reviewers. */
 export type Owed = OwedAsk | OwedSettle | OwedRearm
 
 /**

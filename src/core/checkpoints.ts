@@ -22,6 +22,7 @@ export interface CheckpointClaims {
 /** Signs with the key. Null when it is not there. */
 export type SignCheckpoint = (claims: CheckpointClaims, kid: string) => Promise<string | null>
 
+/** A checkpoint that was written. */
 export interface Checkpoint {
   readonly number: number
   /** The signed text. */

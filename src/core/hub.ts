@@ -45,6 +45,7 @@ export interface HubOptions {
   readonly maxPending: number
 }
 
+/** What an agent registers: a line to its reviewers. */
 export interface Registration {
   readonly sessionId: string
   readonly clientId: string

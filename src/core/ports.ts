@@ -15,6 +15,7 @@ export interface Session {
   readonly webhookSecret: string
 }
 
+/** A session as it is made: active, and with nothing in its log. */
 export interface NewSession {
   readonly tenant: string
   readonly id: string
@@ -55,6 +56,7 @@ export interface PlannedDelivery {
   readonly failure?: string | undefined
 }
 
+/** What came of a question: stored, or found to be one that was asked before. */
 export interface Submitted {
   readonly request: HitlRequest
   /** The events that were written; empty for a replay by idempotency key. */
@@ -62,6 +64,7 @@ export interface Submitted {
   readonly replayed: boolean
 }
 
+/** Requests and what settles them. Each change and its events are one transaction. */
 export interface RequestStore {
   /**
    * Stores the request and its first events in one transaction.
@@ -95,12 +98,14 @@ export interface RequestStore {
   nextToExpire(limit: number): Promise<readonly { request: HitlRequest; dueInMs: number }[]>
 }
 
+/** A request as it stands in its row. */
 export interface StoredRequest {
   readonly request: HitlRequest
   /** The principal whose command settled it; null while pending. */
   readonly settledBy: string | null
 }
 
+/** Which log: two tenants may have sessions of one id. */
 export interface SessionKey {
   readonly tenant: string
   readonly sessionId: string
@@ -120,6 +125,7 @@ export interface Position {
   readonly isAtEnd: boolean
 }
 
+/** A part of a log, as it was at one moment. */
 export interface Page {
   readonly events: readonly Event[]
   /** Everything of the target up to here has been read. */
@@ -128,6 +134,7 @@ export interface Page {
   readonly complete: boolean
 }
 
+/** Reads the logs. Whoever reads keeps the place: nothing is kept here for anybody. */
 export interface EventLog {
   /** @throws {LoopgateError} SESSION_NOT_FOUND or REQUEST_NOT_FOUND. */
   locate(target: Target, since: Since): Promise<Position>
@@ -146,6 +153,7 @@ export interface EventLog {
   ): Promise<readonly SessionKey[]>
 }
 
+/** Deletes what is older than the retention. */
 export interface EventPruning {
   /**
    * Deletes events whose requests were settled more than `days` ago, from the beginning of their
@@ -155,6 +163,7 @@ export interface EventPruning {
   prune(days: number, from: SessionKey | undefined): Promise<Pruned>
 }
 
+/** What one batch of pruning did. */
 export interface Pruned {
   /** How many events were deleted. */
   readonly events: number
@@ -175,6 +184,7 @@ export interface Bus {
   readonly isUp: boolean
 }
 
+/** Who is told what comes over the bus. MUST NOT throw. */
 export interface BusEar {
   hinted(session: SessionKey): void
   /** `isUp` is another one. When it is true, what was hinted at until now may have been missed. */
@@ -208,6 +218,7 @@ export interface Knock {
   readonly ticket?: string | undefined
 }
 
+/** Who may come in, and as whom: the same for every route and every socket. */
 export interface Authenticator {
   /**
    * Refuses what a foreign web page sends, before anything else is looked at.
@@ -249,6 +260,7 @@ export interface Leadership {
   campaign(name: string, lead: Lead): Candidacy
 }
 
+/** One process's part in a campaign. */
 export interface Candidacy {
   /** `unknown` before it is tried, and while the database is away. */
   readonly standing: 'leading' | 'following' | 'unknown'
@@ -258,6 +270,7 @@ export interface Candidacy {
   stop(): Promise<void>
 }
 
+/** What happened, for whoever runs the server. No secret is in the details or in the text. */
 export interface Log {
   debug(details: object, text: string): void
   info(details: object, text: string): void
@@ -265,6 +278,7 @@ export interface Log {
   error(details: object, text: string): void
 }
 
+/** What is counted. MUST NOT throw. */
 export interface Metrics {
   submitted(clientId: string): void
   settled(outcome: string, seconds: number): void
@@ -287,6 +301,7 @@ export interface Metrics {
   ): void
 }
 
+/** What is counted of the bus. MUST NOT throw. */
 export interface BusMetrics {
   /** Hints went out in one statement. */
   sent(hints: number): void

@@ -33,6 +33,7 @@ export interface NewKey {
   readonly jwk: JsonObject
 }
 
+/** A key as it stands in its row. */
 export interface StoredKey extends NewKey {
   readonly status: KeyStatus
   readonly createdAt: Date

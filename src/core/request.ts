@@ -84,6 +84,7 @@ export interface DecidedBy {
   readonly name: string
 }
 
+/** Whether the reviewers of a channel are asked, as agents see it. */
 export interface Delivery {
   readonly channel: string
   readonly status: 'queued' | 'delivered' | 'failed'
@@ -104,6 +105,7 @@ export interface State {
   readonly receipt: string | null
 }
 
+/** A question and where it stands, as of one event. */
 export interface HitlRequest {
   readonly question: Question
   readonly state: State
@@ -120,6 +122,7 @@ export interface Answer {
   readonly shown?: string | undefined
 }
 
+/** What settles a request. */
 export type Command =
   | { readonly type: 'decide'; readonly answer: Answer; readonly by: DecidedBy }
   | { readonly type: 'cancel' }

@@ -24,6 +24,7 @@ export interface Reader {
   ended(reason: EndReason): void
 }
 
+/** Who is told when a subscription is over, or could not read. MUST NOT throw. */
 export interface SubscriptionOwner {
   left(subscription: Subscription): void
   failed(error: unknown): void

@@ -15,6 +15,7 @@ import { readSigned } from './signed.ts'
 /** Problems that are told; the others are counted. */
 const TOLD = 100
 
+/** What the rows are held against. */
 export interface AuditOptions {
   /** The keys that receipts and checkpoints may be signed with. */
   readonly keys: JSONWebKeySet
@@ -24,6 +25,7 @@ export interface AuditOptions {
   readonly checkpoints?: readonly string[]
 }
 
+/** What an audit found. */
 export interface AuditReport {
   /** The first of them, each naming a row. */
   readonly problems: readonly string[]

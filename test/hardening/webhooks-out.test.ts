@@ -36,57 +36,25 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]()
 })
 
-const INSIDE = [
-  ...[
-    'http://127.0.0.1/',
-    'http://localhost/',
-    'http://0/',
-    'http://0x7f.1/',
-    'http://017700000001/',
-  ],
-  ...['http://2130706433/', 'http://[::1]/', 'http://[::ffff:7f00:1]/', 'http://[::7f00:1]/'],
-  ...['http://169.254.169.254/latest/meta-data', 'http://100.64.0.1/', 'http://10.0.0.1/'],
-  ...['http://metadata.google.internal/', 'http://①②⑦.0.0.1/', 'http://127。0。0。1/'],
-  ...[
-    'http://[fe80::1%25eth0]/',
-    'http://[fd00::1]/',
-    'http://[64:ff9b::7f00:1]/',
-    'http://224.0.0.1/',
-  ],
-  ...[
-    'http://192.168.0.1/',
-    'http://printer/',
-    'http://a.local/',
-    'http://localhost./',
-    'http://255.255.255.255/',
-  ],
-]
+const words = (text: string): string[] => text.trim().split(/\s+/)
+
+const INSIDE = words(`
+  http://127.0.0.1/ http://localhost/ http://0/ http://0x7f.1/ http://017700000001/
+  http://2130706433/ http://[::1]/ http://[::ffff:7f00:1]/ http://[::7f00:1]/
+  http://169.254.169.254/latest/meta-data http://100.64.0.1/ http://10.0.0.1/
+  http://metadata.google.internal/ http://①②⑦.0.0.1/ http://127。0。0。1/ http://[fe80::1%25eth0]/
+  http://[fd00::1]/ http://[64:ff9b::7f00:1]/ http://224.0.0.1/ http://192.168.0.1/
+  http://printer/ http://a.local/ http://localhost./ http://255.255.255.255/`)
 
 const NO_ADDRESS = [
-  ...[
-    'https://user:pass@hooks.example.com/',
-    'https://user@hooks.example.com/',
-    'ftp://hooks.example.com/',
-  ],
-  ...['file:///etc/passwd', 'gopher://hooks.example.com/', 'unix:/var/run/docker.sock', 'data:,x'],
-  ...[
-    'http+unix://%2Fvar%2Frun%2Fdocker.sock/',
-    'javascript:alert(1)',
-    '//hooks.example.com/',
-    'hook',
-  ],
-  ...[`https://hooks.example.com/${'a'.repeat(3_000)}`, 'https://hooks.example.com:22/', ''],
-  ...[
-    'https://hooks.example.com:25/',
-    'https://hooks.example.com:6379/',
-    'https://hooks.example.com/#a',
-  ],
-  ...[
-    'https://hooks.example.com\0.evil.example/',
-    'https://',
-    'http://[::1',
-    'https://hooks example.com/',
-  ],
+  ...words(`
+    https://user:pass@hooks.example.com/ https://user@hooks.example.com/ ftp://hooks.example.com/
+    file:///etc/passwd gopher://hooks.example.com/ unix:/var/run/docker.sock data:,x
+    http+unix://%2Fvar%2Frun%2Fdocker.sock/ javascript:alert(1) //hooks.example.com/ hook
+    https://hooks.example.com:22/ https://hooks.example.com:25/ https://hooks.example.com:6379/
+    https://hooks.example.com/#a https:// http://[::1`),
+  ...[`https://hooks.example.com/${'a'.repeat(3_000)}`, '', 'https://hooks example.com/'],
+  'https://hooks.example.com\0.evil.example/',
 ]
 
 /** On each transport, where it would happen. */
