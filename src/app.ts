@@ -249,11 +249,12 @@ function buildCore(
   })
   const expiry = new Expiry({ ...parts, hub, requests: stores.requests })
   const deliveries = new Deliveries({ ...parts, hub, store: stores.deliveries, couriers })
-  const retention = new Retention({
-    ...{ ...parts, pruning: stores.pruning, days: config.eventRetentionDays },
-  })
+  const { pruning } = stores
+  const retention = new Retention({ ...parts, pruning, days: config.eventRetentionDays })
   const checkpoints = new Checkpoints({
-    ...{ ...parts, hub, store: stores.checkpoints },
+    ...parts,
+    hub,
+    store: stores.checkpoints,
     sign: (claims, kid) => receiptKeys.signAs(CHECKPOINT_TYP, claims, kid),
   })
   return { hub, bus, expiry, deliveries, retention, checkpoints, couriers }
