@@ -8,9 +8,20 @@ import { visiblePart } from './fields.ts'
  * What is left of a text for the eye: the skeleton of Unicode Technical Standard #39. Two texts with
  * the same one look alike.
  */
-export function skeleton(text: string): string {
+function skeleton(text: string): string {
   const plain = visiblePart(text.normalize('NFKC'))
   return unhomoglyph(plain.normalize('NFD')).normalize('NFD')
+}
+
+const ASCII = /\p{ASCII}/gu
+
+/**
+ * Whether two labels pass for each other: by other characters that look the same, or by nothing that is
+ * seen. "main" and "rnain" do not: plain letters and digits are what anybody may write.
+ */
+export function isAlike(one: string, other: string): boolean {
+  if (visiblePart(one) === visiblePart(other)) return true
+  return one.replace(ASCII, '') !== other.replace(ASCII, '') && skeleton(one) === skeleton(other)
 }
 
 /** Letters in squares and circles, which NFKC leaves alone: 🅽, 🅝. */
@@ -53,16 +64,26 @@ const OUR_MARKS = /[⟨⟩]/u
 
 const WORST_FIRST = ['refusal', 'hedge', 'yes'] as const
 
+/** What a label looks like and does not read as: the worst of it. */
+function looksOf(label: string): (typeof WORST_FIRST)[number] | undefined {
+  const reading = readLabel(label)
+  const glances = new Set(Array.from(glancesAt(label), readLabel))
+  return WORST_FIRST.find((one) => glances.has(one) && one !== reading)
+}
+
 /** What is wrong with a label by itself: it looks like what it is not. */
 export function pretense({ label, effect }: PlainOption): string | undefined {
   if (OUR_MARKS.test(label)) return 'must not have ⟨ or ⟩: they mark what we say of a text'
-  const reading = readLabel(label)
-  const glances = new Set(Array.from(glancesAt(label), readLabel))
-  const looks = WORST_FIRST.find((one) => glances.has(one) && one !== reading)
+  const looks = looksOf(label)
   if (looks === undefined) return undefined
   if (isMixed(label)) return `looks like a ${looks}, but mixes letters of several alphabets`
-  const isSettled = effect !== undefined && (looks === 'hedge' || effect !== 'approve')
-  if (looks === 'yes' || reading === 'refusal' || isSettled) return undefined
-  const but = looks === 'refusal' ? ', other than approve' : ''
-  return `looks like a ${looks}, but is written in other characters; declare its effect${but}`
+  if (looks !== 'refusal' || effect !== 'approve' || readLabel(label) === 'refusal')
+    return undefined
+  return 'looks like a refusal, but is written in other characters: its effect must not be approve'
+}
+
+/** Whether somebody may take a label for a refusal or a hedge that it does not read as: it must not approve by its place. */
+export function mayPassForDoubt(label: string): boolean {
+  const looks = looksOf(label)
+  return (looks === 'refusal' || looks === 'hedge') && readLabel(label) !== 'refusal'
 }

@@ -7,7 +7,7 @@ import type { Registration } from '../core/hub.ts'
 import type { Submission } from '../core/ports.ts'
 import type { Answer, JsonObject } from '../core/request.ts'
 import { id, parse, since, text, waitSeconds } from './fields.ts'
-import { pretense, skeleton } from './look-alikes.ts'
+import { isAlike, mayPassForDoubt, pretense } from './look-alikes.ts'
 
 /** Bodies and queries, the same for every transport, and what they mean to the core. */
 
@@ -80,13 +80,11 @@ const options = z
   .nullish()
   .transform((value) => value ?? [])
   .superRefine((value, context) => {
-    const seen = new Set<string>()
     for (const [i, given] of value.entries()) {
       const { label: name, effect } = given
-      const looks = skeleton(name)
-      const problem = seen.has(looks) ? 'looks like an option before it' : pretense(given)
+      const isRepeated = value.slice(0, i).some((before) => isAlike(before.label, name))
+      const problem = isRepeated ? 'looks like an option before it' : pretense(given)
       if (problem !== undefined) context.addIssue({ code: 'custom', path: [i], message: problem })
-      seen.add(looks)
       if (effect === 'approve' && readLabel(name) === 'refusal') {
         context.addIssue({
           code: 'custom',
@@ -96,6 +94,12 @@ const options = z
       }
     }
   })
+  .transform((value) =>
+    value.map((given): PlainOption => {
+      const isDeclared = given.effect !== undefined || !mayPassForDoubt(given.label)
+      return isDeclared ? given : { ...given, effect: 'other' }
+    }),
+  )
 
 const metadata = z
   .record(z.string(), z.json())

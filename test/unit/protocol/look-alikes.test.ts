@@ -23,8 +23,8 @@ describe('A6: two labels that look alike are refused', () => {
     ['Deploy', 'Ｄｅｐｌｏｙ', 'full-width letters'],
     ['Deploy', '𝐃𝐞𝐩𝐥𝐨𝐲', 'mathematical letters'],
     ['fix', 'ﬁx', 'a ligature'],
-    ['Option 1', 'Option l', 'a digit and a letter'],
-    ['Node 10', 'Node 1O', 'a zero and an O'],
+    ['AI', 'AӀ', 'a Cyrillic palochka'],
+    ['Вариант А', 'Вариант A', 'one Latin letter among Cyrillic ones'],
     ['Deploy…', 'Deploy...', 'dots'],
     ['口', 'ロ', 'a Chinese character and a Japanese one'],
     ['Yes', 'Yes\u{E0100}', 'a selector that is not seen'],
@@ -57,6 +57,14 @@ describe('A6: two labels that look alike are refused', () => {
       ['♥', '❤️'],
       ['ναι', 'όχι'],
     ],
+    ...[
+      ['Option 1', 'Option l'],
+      ['Node 10', 'Node 1O'],
+      ['main', 'rnain'],
+      ['modern', 'modem'],
+      ['O', '0'],
+      ['Вариант 1', 'Вариант I'],
+    ],
   ])('but not %s and %s', (one, other) => {
     expect(wrong(one, other)).toEqual([])
     expect(wrong(other, one)).toEqual([])
@@ -64,17 +72,28 @@ describe('A6: two labels that look alike are refused', () => {
 })
 
 describe('A6: a label that looks like a refusal never approves', () => {
-  const lookAlikes = [
+  const ofOneAlphabet = [
     ...['Νο', 'N0', 'Ho1d', 'HoId', 'disrniss', '🅽🅾', '🅝🅞 thanks', 'Νο way', '❌ Νο'],
-    ...['Dеny', 'Rejеct', 'ѕtop', 'НОLD', 'Νever', 'Please dоn’t'],
+    ...['1ater', 'Ν'],
   ]
+  const mixed = ['Dеny', 'Rejеct', 'ѕtop', 'НОLD', 'Νever', 'Please dоn’t']
 
-  test.each(lookAlikes)('by its place: %s', (label) => {
+  test.each(ofOneAlphabet)('by its place: %s', (label) => {
+    expect(submit(label, 'Cancel').options[0]).toEqual({ label, effect: 'other' })
+  })
+
+  test.each(mixed)('and is refused when it mixes alphabets: %s', (label) => {
     expect(wrong(label, 'Cancel')).toEqual(['/options/0'])
   })
 
-  test.each(lookAlikes)('by what is declared: %s', (label) => {
+  const refusing = [...ofOneAlphabet, ...mixed].filter((label) => label !== '1ater')
+  test.each(refusing)('by what is declared: %s', (label) => {
     expect(wrong({ label, effect: 'approve' }, 'Cancel')).toEqual(['/options/0'])
+  })
+
+  test('which keeps none from what people name', () => {
+    expect(wrong('N0', 'N1', 'N2')).toEqual([])
+    expect(wrong('Ν', 'Ο')).toEqual([])
   })
 
   test.each(['Νο', 'N0', '🅽🅾'])('and may refuse or answer, when that is declared: %s', (label) => {
