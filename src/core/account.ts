@@ -63,8 +63,8 @@ export interface KeyStore {
   findByDigest(digest: string): Promise<Agent | undefined>
   /** Whom an active key of this id lets in. */
   findById(id: string): Promise<Agent | undefined>
-  /** The keys were used just now. */
-  used(ids: readonly string[]): Promise<void>
+  /** The keys were used so long ago. What is known of a later use stays. */
+  used(uses: readonly { readonly id: string; readonly agoMs: number }[]): Promise<void>
 }
 
 /** Stands for a principal once, for a short while. */

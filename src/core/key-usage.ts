@@ -11,7 +11,8 @@ export class KeyUsage {
   readonly #store: Pick<KeyStore, 'used'>
   readonly #clock: Clock
   readonly #logger: Log
-  readonly #waiting = new Set<string>()
+  /** By id, when by the clock. */
+  readonly #waiting = new Map<string, number>()
   #cancel: (() => void) | undefined
 
   constructor(parts: { store: Pick<KeyStore, 'used'>; clock: Clock; logger: Log }) {
@@ -21,7 +22,7 @@ export class KeyUsage {
   }
 
   note(id: string): void {
-    this.#waiting.add(id)
+    this.#waiting.set(id, this.#clock.now())
     if (this.#waiting.size >= MAX_WAITING) void this.flush()
     else {
       this.#cancel ??= this.#clock.after(FLUSH_MS, () => {
@@ -35,12 +36,13 @@ export class KeyUsage {
     this.#cancel?.()
     this.#cancel = undefined
     if (this.#waiting.size === 0) return
-    const ids = [...this.#waiting]
+    const now = this.#clock.now()
+    const uses = Array.from(this.#waiting, ([id, at]) => ({ id, agoMs: now - at }))
     this.#waiting.clear()
     try {
-      await this.#store.used(ids)
+      await this.#store.used(uses)
     } catch (error) {
-      this.#logger.warn({ err: error, keys: ids.length }, 'when keys were used was not written')
+      this.#logger.warn({ err: error, keys: uses.length }, 'when keys were used was not written')
     }
   }
 }

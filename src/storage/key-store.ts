@@ -95,10 +95,13 @@ export class PgKeyStore implements KeyStore, AuthorizationStore {
     return isUuid(id) ? this.#find('id', id) : undefined
   }
 
-  async used(ids: readonly string[]): Promise<void> {
+  async used(uses: Parameters<KeyStore['used']>[0]): Promise<void> {
+    const [ids, agos] = [uses.map(({ id }) => id), uses.map(({ agoMs }) => agoMs)]
     await sql`
-      UPDATE api_keys SET last_used_at = clock_timestamp()
-      WHERE id = ANY(${ids}::uuid[])`.execute(this.#db)
+      UPDATE api_keys SET last_used_at = GREATEST(
+        last_used_at, clock_timestamp() - used.ago_ms * interval '1 millisecond')
+      FROM unnest(${ids}::uuid[], ${agos}::float8[]) AS used (id, ago_ms)
+      WHERE api_keys.id = used.id`.execute(this.#db)
   }
 
   async ended({ keys, users }: HeldBy): Promise<HeldBy> {

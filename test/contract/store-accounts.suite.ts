@@ -129,12 +129,19 @@ export function accountContract(kind: StoreKind): void {
       const { id: tenant } = await userNamed(at, 'ann')
       const used = await keys.create(tenant, aKey())
       const unused = await keys.create(tenant, aKey())
-      await keys.used([used.id, NOBODY])
-      const lastUsed = new Map(
-        (await keys.list(tenant)).map(({ id, lastUsedAt }) => [id, lastUsedAt]),
-      )
-      expect(lastUsed.get(used.id)).toBeInstanceOf(Date)
-      expect(lastUsed.get(unused.id)).toBeNull()
+      const lastUsed = async () =>
+        new Map((await keys.list(tenant)).map(({ id, lastUsedAt }) => [id, lastUsedAt]))
+      const uses = (agoMs: number) => [used.id, NOBODY].map((id) => ({ id, agoMs }))
+
+      const before = Date.now()
+      await keys.used(uses(60_000))
+      const first = await lastUsed()
+      const ago = before - (first.get(used.id)?.getTime() ?? 0)
+      expect(Math.abs(ago - 60_000)).toBeLessThan(5_000)
+      expect(first.get(unused.id)).toBeNull()
+
+      await keys.used(uses(3_600_000))
+      expect(await lastUsed()).toEqual(first)
     })
   })
 
