@@ -6,7 +6,7 @@ import type {
   DueCallback,
   OwedCallback,
 } from './callback.ts'
-import { LoopgateError } from './errors.ts'
+import { invalid, LoopgateError } from './errors.ts'
 import { isTerminal } from './event.ts'
 import type { Hub } from './hub.ts'
 import type { Clock, Job, Jobs, Log, Metrics } from './ports.ts'
@@ -101,7 +101,7 @@ export class Callbacks {
       throw new LoopgateError('NOT_FOUND', 'this request was asked without a callback_url')
     }
     if (state.status === 'pending') {
-      throw new LoopgateError('INVALID_INPUT', 'the request is open: there is nothing to send yet')
+      throw invalid('/request_id', 'the request is open: there is nothing to send yet')
     }
     await this.#parts.store.resend(question.id)
     this.#settled.add(question.id)

@@ -175,8 +175,8 @@ function decode(body: Buffer): unknown {
   let text: string
   try {
     text = utf8.decode(body)
-  } catch (cause) {
-    throw new LoopgateError('INVALID_INPUT', 'the body is not UTF-8', { cause })
+  } catch {
+    throw invalid('', 'the body is not UTF-8')
   }
   if (isTooDeep(text)) throw invalid('', `is nested deeper than ${MAX_DEPTH} levels`)
   return parseJson(text)
@@ -211,7 +211,7 @@ function translate(error: FastifyError | Error): LoopgateError {
   const known = FASTIFY_ERRORS[code]
   if (known) return known()
   const isTheirs = 'statusCode' in error && error.statusCode !== undefined && error.statusCode < 500
-  return isTheirs ? new LoopgateError('INVALID_INPUT', error.message) : toLoopgateError(error)
+  return isTheirs ? invalid('', error.message) : toLoopgateError(error)
 }
 
 const hostsOf = ({ rawHeaders }: IncomingMessage): number =>

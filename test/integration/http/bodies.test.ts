@@ -117,7 +117,12 @@ test.each([
   const line = await Line.open(app())
   const [head = '', tail = ''] = questionOf(line, { message: 'a|b' }).split('|')
   const body = Buffer.concat([Buffer.from(head), bytes, Buffer.from(tail)])
-  expect(await outcome(post(body))).toEqual([400, 'INVALID_INPUT'])
+  const answer = await post(body)
+  expect(answer.status).toBe(400)
+  expect(problemOf(answer)).toMatchObject({
+    code: 'INVALID_INPUT',
+    errors: [{ path: '', message: 'the body is not UTF-8' }],
+  })
   expect(await line.log()).toEqual([])
 })
 
