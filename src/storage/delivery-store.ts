@@ -87,11 +87,13 @@ export class PgDeliveryStore implements DeliveryStore, CardStore {
   }
 
   undelivered({ request, channel }: OwedAsk, error: string): Promise<Event | undefined> {
+    const { id } = request.question
     return this.#db.transaction().execute(async (trx) => {
+      // Several may hear of it at once, each in other words: who waited here sees what the first has said.
+      await trx.selectFrom('requests').select('id').where('id', '=', id).forNoKeyUpdate().execute()
+      const isNews = await conclude(trx, id, channel, { status: 'failed', error })
       const news: Delivery = { channel, status: 'failed', error }
-      const event = await this.#say(trx, request, 'request.undelivered', news)
-      await conclude(trx, request.question.id, channel, { status: 'failed', error })
-      return event
+      return isNews ? this.#say(trx, request, 'request.undelivered', news) : undefined
     })
   }
 
@@ -347,16 +349,19 @@ async function insertCard(
     .execute()
 }
 
+/** False when it stands there already. */
 async function conclude(
   db: Kysely<Tables>,
   requestId: string,
   channel: string,
   change: { status: Delivery['status']; error: string | null },
-): Promise<void> {
-  await db
+): Promise<boolean> {
+  const { numUpdatedRows } = await db
     .updateTable('deliveries')
     .set(change)
     .where('request_id', '=', requestId)
     .where('channel', '=', channel)
-    .execute()
+    .where('status', '<>', change.status)
+    .executeTakeFirst()
+  return numUpdatedRows > 0n
 }

@@ -143,6 +143,19 @@ export function deliveryContract(kind: StoreKind): void {
       expect(await claim(at)).toEqual([])
     })
 
+    test('V3: of several who find in their own words that nobody was asked, one is an event', async () => {
+      await using at = await start(kind)
+      const request = await asked(at)
+      const owed = await claimed(at)
+      await at.stores.deliveries.delivered(cardOf(request), request)
+      await at.warmUp()
+      const events = await Promise.all(
+        times(10, (i) => at.stores.deliveries.undelivered(owed, `the bot was blocked, said ${i}`)),
+      )
+      expect(events.filter((event) => event !== undefined)).toHaveLength(1)
+      expect(await at.events()).toHaveLength(3)
+    })
+
     test('V3: that nobody was asked is said once, and why', async () => {
       await using at = await start(kind)
       await asked(at)
