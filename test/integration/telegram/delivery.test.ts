@@ -87,6 +87,8 @@ describe('an agent hears at once that nobody was asked when the reviewer', () =>
     const ann = scene.person()
     const line = await scene.line(ann.id)
     const asked = await scene.ask(line, { options: OPTIONS })
+    // The card is there before its server has written it down.
+    await scene.news(line, asked.id)
     leave(ann)
     if (how.endsWith('card')) await undelivered(line)
     const lost = await scene.event(
@@ -102,6 +104,7 @@ describe('an agent hears at once that nobody was asked when the reviewer', () =>
     const group = scene.tg.group({ members: [ann] })
     const line = await scene.line(group.id, { approvers: [ann.id] })
     const { id } = await scene.ask(line, { options: OPTIONS })
+    await scene.news(line, id)
     scene.tg.setBotStatus(group, ann, 'kicked')
     const lost = await scene.event(
       line,
@@ -117,6 +120,7 @@ describe('an agent hears at once that nobody was asked when the reviewer', () =>
       await scene.ask(line, { options: OPTIONS }),
       await scene.ask(line, { options: OPTIONS }),
     ]
+    for (const { id } of [one, other]) await scene.news(line, id)
     scene.tg.block(ann)
     for (const { id } of [one, other]) {
       await scene.event(line, (e) => e.type === 'request.undelivered' && e.request_id === id)
