@@ -1,28 +1,11 @@
 import { type IncomingMessage, request } from 'node:http'
+import { STATUS } from '../../support/error-statuses.ts'
 import type { Call } from './http-doors.ts'
 
-/** The codes that README names, with their statuses. None of a mistake of the server is among them. */
-const STATUS_OF: Readonly<Record<string, number>> = {
-  INVALID_INPUT: 400,
-  SESSION_INACTIVE: 400,
-  UNAUTHORIZED: 401,
-  FORBIDDEN: 403,
-  NOT_FOUND: 404,
-  SESSION_NOT_FOUND: 404,
-  REQUEST_NOT_FOUND: 404,
-  REQUEST_ALREADY_SETTLED: 409,
-  USERNAME_TAKEN: 409,
-  ALREADY_CONSUMED: 409,
-  NOT_APPROVED: 409,
-  APPROVAL_EXPIRED: 409,
-  DIGEST_MISMATCH: 409,
-  CURSOR_GONE: 410,
-  PAYLOAD_TOO_LARGE: 413,
-  UNSUPPORTED_MEDIA_TYPE: 415,
-  IDEMPOTENCY_MISMATCH: 422,
-  TOO_MANY_PENDING: 429,
-  RATE_LIMITED: 429,
-}
+/** The codes of the contract, with their statuses. None of a mistake of the server is among them. */
+const STATUS_OF: Readonly<Record<string, number>> = Object.fromEntries(
+  Object.entries(STATUS).filter(([, status]) => status < 500),
+)
 
 /** What tells a stranger how the server is made. */
 const INSIDES = /node_modules|\.ts:\d+|\bat async\b|postgres:\/\/|violates|SQLSTATE|ECONN/

@@ -1,31 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { ERROR_CODES, type ErrorCode, invalid, LoopgateError } from '../../../src/core/errors.ts'
+import { ERROR_CODES, invalid, LoopgateError } from '../../../src/core/errors.ts'
 import { aRequest } from '../../support/builders.ts'
-
-/** As the contract has them. The compiler keeps it complete. */
-const STATUS: Record<ErrorCode, number> = {
-  INVALID_INPUT: 400,
-  SESSION_INACTIVE: 400,
-  UNAUTHORIZED: 401,
-  FORBIDDEN: 403,
-  NOT_FOUND: 404,
-  SESSION_NOT_FOUND: 404,
-  REQUEST_NOT_FOUND: 404,
-  REQUEST_ALREADY_SETTLED: 409,
-  USERNAME_TAKEN: 409,
-  ALREADY_CONSUMED: 409,
-  NOT_APPROVED: 409,
-  APPROVAL_EXPIRED: 409,
-  DIGEST_MISMATCH: 409,
-  CURSOR_GONE: 410,
-  PAYLOAD_TOO_LARGE: 413,
-  UNSUPPORTED_MEDIA_TYPE: 415,
-  IDEMPOTENCY_MISMATCH: 422,
-  TOO_MANY_PENDING: 429,
-  RATE_LIMITED: 429,
-  INTERNAL: 500,
-  UNAVAILABLE: 503,
-}
+import { STATUS } from '../../support/error-statuses.ts'
 
 describe('the error registry', () => {
   test('has the codes of the contract and no others', () => {
