@@ -1,39 +1,14 @@
 import canonicalize from 'canonicalize'
 import { compactVerify, createLocalJWKSet, type JSONWebKeySet } from 'jose'
-import type { RequestView, WireOutcome } from '../src/protocol/types.ts'
+import type { ReceiptClaims, RequestView } from '../src/protocol/types.ts'
 import { LoopgateError } from './errors.ts'
 import { isRecord } from './record.ts'
+
+export type { ReceiptClaims } from '../src/protocol/types.ts'
 
 /** The keys that receipts are verified with (RFC 7517), as `/.well-known/jwks.json` lists them. */
 export interface ReceiptKeys {
   readonly keys: readonly Readonly<Record<string, unknown>>[]
-}
-
-/** What an authentic receipt says. Times are seconds since 1970, or ISO 8601. */
-export interface ReceiptClaims {
-  /** The address of the server when it was settled. */
-  readonly iss: string
-  /** The client_id. */
-  readonly aud: string
-  /** The request_id. */
-  readonly sub: string
-  readonly jti: string
-  readonly iat: number
-  /** Of approvals: until when one may be acted on. */
-  readonly exp?: number
-  readonly outcome: WireOutcome
-  readonly approved: boolean
-  readonly response: string | null
-  readonly comment: string | null
-  readonly decided_by: RequestView['decided_by']
-  readonly request: {
-    /** Of what was asked: see `contentDigest`. */
-    readonly digest: string
-    /** Of the text that the reviewer's card showed; null when nothing was shown. */
-    readonly shown_digest: string | null
-    readonly created_at: string
-    readonly expires_at: string
-  }
 }
 
 /** What an approval is about. */

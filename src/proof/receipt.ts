@@ -1,35 +1,10 @@
 import { formatCursor } from '../core/event.ts'
 import { APPROVAL_TTL_SECONDS, type Seal } from '../core/receipt.ts'
 import type { HitlRequest } from '../core/request.ts'
+import type { ReceiptClaims } from '../protocol/types.ts'
 
 /** RFC 8725, section 3.11: no other kind of token can be taken for a receipt. */
 export const RECEIPT_TYP = 'loopgate-decision+jwt'
-
-/** What a receipt says, in the order in which it is signed. Times are seconds, or ISO 8601. */
-export interface ReceiptClaims {
-  readonly iss: string
-  readonly aud: string
-  readonly sub: string
-  readonly jti: string
-  readonly iat: number
-  /** Of approvals alone: until when one may be acted on. */
-  readonly exp?: number
-  readonly outcome: string
-  readonly approved: boolean
-  readonly response: string | null
-  readonly comment: string | null
-  readonly decided_by: {
-    readonly channel: string
-    readonly id: string
-    readonly name: string
-  } | null
-  readonly request: {
-    readonly digest: string
-    readonly shown_digest: string | null
-    readonly created_at: string
-    readonly expires_at: string
-  }
-}
 
 /**
  * The claims of a settled request. They are made of what never changes again, in one order: signed

@@ -89,3 +89,30 @@ export interface Problem {
   /** For REQUEST_ALREADY_SETTLED: the winner. */
   readonly request?: RequestView
 }
+
+/** What a receipt says. Times are seconds since 1970, or ISO 8601. */
+export interface ReceiptClaims {
+  /** The address of the server when it was settled. */
+  readonly iss: string
+  /** The client_id. */
+  readonly aud: string
+  /** The request_id. */
+  readonly sub: string
+  readonly jti: string
+  readonly iat: number
+  /** Of approvals: until when one may be acted on. */
+  readonly exp?: number
+  readonly outcome: WireOutcome
+  readonly approved: boolean
+  readonly response: string | null
+  readonly comment: string | null
+  readonly decided_by: RequestView['decided_by']
+  readonly request: {
+    /** Of what was asked: `sha-256:` and hex over its RFC 8785 form. */
+    readonly digest: string
+    /** Of the text that the reviewer's card showed; null when nothing was shown. */
+    readonly shown_digest: string | null
+    readonly created_at: string
+    readonly expires_at: string
+  }
+}

@@ -13,7 +13,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['npm:zod', 'npm:canonicalize', 'npm:unhomoglyph'],
   ],
   'src/protocol/types.ts': [],
-  'src/proof': ['src/proof', 'src/core', 'node:crypto', 'npm:jose', 'npm:canonicalize'],
+  'src/proof': [
+    ...['src/proof', 'src/core', 'src/protocol/types.ts', 'node:crypto'],
+    ...['npm:jose', 'npm:canonicalize'],
+  ],
   'src/storage': [
     ...['src/storage', 'src/core', 'node:'],
     ...['src/proof/digest.ts', 'src/proof/receipt.ts'],
