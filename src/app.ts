@@ -14,14 +14,13 @@ import { Expiry } from './core/expiry.ts'
 import { Hub } from './core/hub.ts'
 import { KeyUsage } from './core/key-usage.ts'
 import type { Clock } from './core/ports.ts'
-import type { ApprovalStore } from './core/receipt.ts'
 import { Retention } from './core/retention.ts'
 import { addAccountRoutes, mayRegister } from './http/accounts.ts'
 import { HttpAuthenticator } from './http/auth.ts'
 import { clientAddress } from './http/client-address.ts'
 import { addHealthRoutes } from './http/health.ts'
 import { Limits } from './http/limits.ts'
-import { createServer } from './http/server.ts'
+import { createServer, refuse } from './http/server.ts'
 import { addTicketRoute } from './http/tickets.ts'
 import { PersonTokens } from './http/tokens.ts'
 import { Upgrades } from './http/upgrades.ts'
@@ -38,7 +37,7 @@ import { PgReceiptKeyStore } from './storage/receipt-key-store.ts'
 import { readSecret } from './storage/secret-store.ts'
 import { createStores, type Stores } from './storage/stores.ts'
 import { transports } from './transports/index.ts'
-import type { Transport } from './transports/transport.ts'
+import type { Transport, TransportContext } from './transports/transport.ts'
 import { urlProblem } from './transports/webhook/addresses.ts'
 import { HttpSender } from './transports/webhook/sender.ts'
 import { Signer } from './transports/webhook/signature.ts'
@@ -168,6 +167,7 @@ async function build(database: Database, config: Config, { logger, version, cloc
     ...{ hub, http, auth, authorizations, logger, metrics, clock, upgrades, draining },
     ...{ deliveries, callbacks },
     ...{ webhookKey, approvals: stores.approvals, receiptKeys },
+    ...{ refuse, mcpSessions: stores.mcpSessions, version },
   })
   addHealthRoutes(http, {
     ...{ version, auth, registry: metrics.registry },
@@ -283,25 +283,12 @@ function buildChannels(config: Config, couriers: Courier[], context: ChannelCont
   return channels
 }
 
-function buildTransports(
-  config: Config,
-  parts: {
-    hub: Hub
-    http: FastifyInstance
-    auth: HttpAuthenticator
-    authorizations: Authorizations
-    logger: Logger
-    metrics: PromMetrics
-    clock: Clock
-    upgrades: Upgrades
-    draining: AbortController
-    deliveries: Deliveries
-    callbacks: Callbacks
-    webhookKey: string
-    approvals: ApprovalStore
-    receiptKeys: ReceiptKeys
-  },
-): Transport[] {
+type TransportParts = Omit<
+  TransportContext,
+  'allowedOrigins' | 'connections' | 'defaults' | 'draining'
+> & { readonly metrics: PromMetrics; readonly draining: AbortController }
+
+function buildTransports(config: Config, parts: TransportParts): Transport[] {
   const { metrics, draining, ...rest } = parts
   return transports.map(({ create }) =>
     create({

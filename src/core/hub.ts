@@ -21,6 +21,7 @@ import {
   agrees,
   type Command,
   type HitlRequest,
+  isInlineAllowed,
   isRepeat,
   merge,
   type Reviewers,
@@ -98,6 +99,7 @@ export class Hub {
     }
     const { sessions, addresses } = this.#options
     const { sessionId: id, clientId } = registration
+    if (isInlineAllowed(registration.reviewers)) await this.#requireInline(principal, id)
     // An agent goes on naming the group that its reviewers were in when it was written.
     const reviewers = await addresses.current(registration.reviewers)
     const { tenant } = principal
@@ -117,6 +119,14 @@ export class Hub {
     const current = session.active ? session : await sessions.setActive(tenant, id, true)
     if (!isChanged) return current ?? session
     return (await sessions.setReviewers(tenant, id, merged)) ?? session
+  }
+
+  /** Who sits at the client mostly runs the agent, and an agent does not say who decides. */
+  async #requireInline(principal: Principal, id: string): Promise<void> {
+    if (principal.type === 'person') return
+    const session = await this.#options.sessions.find(principal.tenant, id)
+    if (session && isInlineAllowed(session.reviewers)) return
+    throw new LoopgateError('FORBIDDEN', 'only a person can let the user of a client answer')
   }
 
   /** What is named now, beside what was named before. */
@@ -139,6 +149,11 @@ export class Hub {
     return session
   }
 
+  /** Sessions of the tenant that are active, oldest first. */
+  activeSessions(principal: Principal, limit: number): Promise<readonly Session[]> {
+    return this.#options.sessions.listActive(principal.tenant, limit)
+  }
+
   /** A link by which a reviewer joins a session that has nobody to ask yet. */
   async invite(session: Session): Promise<string | undefined> {
     for (const courier of this.#options.couriers) {
@@ -152,8 +167,11 @@ export class Hub {
   /** @throws {LoopgateError} as RequestStore.submit. */
   async submit(principal: Principal, submission: Submission): Promise<Submitted> {
     const { requests, maxPending, metrics } = this.#options
-    const submitted = await requests.submit(principal.tenant, submission, maxPending, (reviewers) =>
-      this.#plan(reviewers),
+    const submitted = await requests.submit(
+      principal.tenant,
+      submission,
+      maxPending,
+      (reviewers) => [...this.#plan(reviewers), ...this.#unknown(submission.recipients)],
     )
     if (!submitted.replayed) metrics.submitted(submission.clientId)
     this.publish(submitted.events)
@@ -315,6 +333,13 @@ export class Hub {
       channel: courier.channel,
       failure: courier.unreachable(reviewers[courier.channel]),
     }))
+  }
+
+  /** Channels that somebody is to be asked on, and that are not on here. */
+  #unknown(recipients: Submission['recipients'] = []): PlannedDelivery[] {
+    return recipients
+      .filter((named) => !this.#options.couriers.some(({ channel }) => channel === named))
+      .map((channel) => ({ channel, failure: `this server has no channel for ${channel}` }))
   }
 
   /**

@@ -28,6 +28,8 @@ export interface SessionStore {
   /** Makes the session, or returns the one that is there, unchanged. */
   ensure(session: NewSession): Promise<Session>
   find(tenant: string, id: string): Promise<Session | undefined>
+  /** Those that are active, oldest first. */
+  listActive(tenant: string, limit: number): Promise<readonly Session[]>
   setActive(tenant: string, id: string, active: boolean): Promise<Session | undefined>
   /** Replaces the reviewers, for what is asked from now on. */
   setReviewers(tenant: string, id: string, reviewers: Reviewers): Promise<Session | undefined>
@@ -46,6 +48,8 @@ export interface Submission {
   readonly approvalTtlSeconds?: number | undefined
   /** Where the settled request is posted, in the normal form of the URL standard. */
   readonly callbackUrl?: string | undefined
+  /** Channels on which somebody was to be asked beside the session's reviewers. */
+  readonly recipients?: readonly string[] | undefined
   readonly idempotency?: { readonly key: string; readonly bodyDigest: string } | undefined
 }
 

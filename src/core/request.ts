@@ -54,6 +54,18 @@ export function merge(current: Reviewers, wanted: Reviewers): Reviewers {
   return { ...current, ...Object.fromEntries(merged) }
 }
 
+/**
+ * Answers from the person at an MCP client, which holds the agent's credential: they count only when
+ * a person of the tenant has said so, by naming this approver.
+ */
+export const INLINE: { readonly channel: string; readonly approver: string } = {
+  channel: 'mcp',
+  approver: 'inline',
+}
+
+export const isInlineAllowed = (reviewers: Reviewers): boolean =>
+  reviewers[INLINE.channel]?.approvers.includes(INLINE.approver) ?? false
+
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject
 export interface JsonObject {
   readonly [key: string]: Json

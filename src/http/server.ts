@@ -10,7 +10,7 @@ import fastify, {
 import { invalid, isPassing, LoopgateError, stopping } from '../core/errors.ts'
 import { knockOf } from '../core/knock.ts'
 import type { Authenticator } from '../core/ports.ts'
-import { isTooDeep, MAX_DEPTH, parseJson } from '../protocol/json.ts'
+import { decodeJson } from '../protocol/json.ts'
 import { toLoopgateError, toProblem } from '../protocol/problem.ts'
 import { MAX_BODY_BYTES } from '../protocol/requests.ts'
 
@@ -133,7 +133,8 @@ function allowCrossOrigin(
   if (origin === undefined || !allowed.includes(origin)) return true
   reply.headers({
     'access-control-allow-origin': origin,
-    'access-control-expose-headers': 'idempotent-replayed, preference-applied, retry-after',
+    'access-control-expose-headers':
+      'idempotent-replayed, preference-applied, retry-after, mcp-session-id, www-authenticate',
     vary: 'origin',
   })
   if (request.method !== 'OPTIONS') return true
@@ -141,7 +142,8 @@ function allowCrossOrigin(
     .headers({
       'access-control-allow-methods': 'GET, POST, DELETE',
       'access-control-allow-headers':
-        'authorization, content-type, idempotency-key, last-event-id, prefer, x-api-key',
+        'authorization, content-type, idempotency-key, last-event-id, prefer, x-api-key, ' +
+        'mcp-session-id, mcp-protocol-version, mcp-method, mcp-name',
       'access-control-max-age': '600',
     })
     .code(204)
@@ -149,10 +151,7 @@ function allowCrossOrigin(
   return false
 }
 
-/**
- * Other content types are 415: a form or text/plain can be sent by any web page without asking.
- * The body is looked at as bytes first, because decoding would mend what is not UTF-8.
- */
+/** Other content types are 415: a form or text/plain can be sent by any web page without asking. */
 function acceptJsonAlone(http: FastifyInstance): void {
   http.removeAllContentTypeParsers()
   http.addContentTypeParser(
@@ -161,7 +160,7 @@ function acceptJsonAlone(http: FastifyInstance): void {
     { parseAs: 'buffer' },
     (_request, body, done) => {
       try {
-        done(null, decode(body as Buffer))
+        done(null, decodeJson(body as Buffer))
       } catch (error) {
         done(error as Error)
       }
@@ -169,24 +168,21 @@ function acceptJsonAlone(http: FastifyInstance): void {
   )
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-function decode(body: Buffer): unknown {
-  let text: string
-  try {
-    text = utf8.decode(body)
-  } catch {
-    throw invalid('', 'the body is not UTF-8')
-  }
-  if (isTooDeep(text)) throw invalid('', `is nested deeper than ${MAX_DEPTH} levels`)
-  return parseJson(text)
-}
-
 function sendProblem(
   thrown: FastifyError | Error,
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
+  const error = refuse(thrown, request, reply)
+  return reply.type('application/problem+json').send(JSON.stringify(toProblem(error)))
+}
+
+/** What was thrown as the error that it is, with its status and headers set, and logged if it is ours. */
+export function refuse(
+  thrown: FastifyError | Error,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): LoopgateError {
   const error = translate(thrown)
   // Who is turned away on purpose, by a stop say, is no fault: thousands may be, and each would be a line.
   if (error.status >= 500 && !(isPassing(error) && error.cause === undefined)) {
@@ -199,10 +195,8 @@ function sendProblem(
   if (retryAfterSeconds !== undefined) reply.header('retry-after', String(retryAfterSeconds))
   // RFC 9110, section 11.6.1: a 401 names the scheme.
   if (error.code === 'UNAUTHORIZED') reply.header('www-authenticate', 'Bearer realm="loopgate"')
-  return reply
-    .code(error.status)
-    .type('application/problem+json')
-    .send(JSON.stringify(toProblem(error)))
+  reply.code(error.status)
+  return error
 }
 
 function translate(error: FastifyError | Error): LoopgateError {

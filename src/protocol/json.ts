@@ -59,6 +59,23 @@ export function parseJson(text: string): unknown {
   }
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/**
+ * A body as it came. It is looked at as bytes first, because decoding would mend what is not UTF-8.
+ * @throws {LoopgateError} INVALID_INPUT for anything that is not one JSON value, or too deep.
+ */
+export function decodeJson(body: Uint8Array): unknown {
+  let text: string
+  try {
+    text = utf8.decode(body)
+  } catch {
+    throw invalid('', 'the body is not UTF-8')
+  }
+  if (isTooDeep(text)) throw invalid('', `is nested deeper than ${MAX_DEPTH} levels`)
+  return parseJson(text)
+}
+
 /** Strings, which may contain brackets, and brackets. */
 const TOKENS = /"[^"\\]*(?:\\[\s\S][^"\\]*)*"?|[{[\]}]/g
 

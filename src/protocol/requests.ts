@@ -5,7 +5,7 @@ import { type PlainOption, readLabel, settleEffects } from '../core/approval.ts'
 import { invalid } from '../core/errors.ts'
 import type { Registration } from '../core/hub.ts'
 import type { Submission } from '../core/ports.ts'
-import type { Answer, JsonObject } from '../core/request.ts'
+import { type Answer, INLINE, type JsonObject } from '../core/request.ts'
 import { id, parse, since, text, waitSeconds } from './fields.ts'
 import { isAlike, mayPassForDoubt, pretense } from './look-alikes.ts'
 
@@ -29,6 +29,7 @@ const registration = z
       .array(z.int().positive({ error: 'must be the numeric id of a Telegram user' }))
       .max(100)
       .optional(),
+    inline_answers: z.boolean().optional(),
   })
   .refine(
     ({ telegram_id, approvers = [] }) =>
@@ -42,7 +43,8 @@ const registration = z
   )
 
 export function parseRegistration(body: unknown): Registration {
-  const { session_id, client_id, telegram_id, approvers = [] } = parse(registration, body)
+  const given = parse(registration, body)
+  const { session_id, client_id, telegram_id, approvers = [], inline_answers } = given
   const isPrivate = telegram_id !== undefined && telegram_id > 0
   // In a private chat its user is the approver, named or not.
   const named = isPrivate ? [] : [...new Set(approvers)].map(String)
@@ -50,9 +52,14 @@ export function parseRegistration(body: unknown): Registration {
   return {
     sessionId: session_id,
     clientId: client_id,
-    reviewers: isAsked
-      ? { telegram: { address: telegram_id?.toString() ?? null, approvers: named } }
-      : {},
+    reviewers: {
+      ...(isAsked && {
+        telegram: { address: telegram_id?.toString() ?? null, approvers: named },
+      }),
+      ...(inline_answers !== undefined && {
+        [INLINE.channel]: { address: null, approvers: inline_answers ? [INLINE.approver] : [] },
+      }),
+    },
   }
 }
 
@@ -109,19 +116,68 @@ const metadata = z
     error: 'must be at most 32 KiB of JSON',
   })
 
+/** As a client is told what to send, where the check itself says too much or nothing. */
+const optionsAsJson = options.meta({
+  jsonSchema: {
+    type: 'array',
+    maxItems: 20,
+    description:
+      'The buttons, in order. Say with effect what each means; without it only a plain yes approves.',
+    items: {
+      anyOf: [
+        { type: 'string', maxLength: 100 },
+        {
+          type: 'object',
+          properties: {
+            label: { type: 'string', maxLength: 100 },
+            effect: { type: 'string', enum: ['approve', 'reject', 'other'] },
+          },
+          required: ['label'],
+        },
+      ],
+    },
+  },
+})
+const metadataAsJson = metadata.meta({
+  jsonSchema: {
+    type: 'object',
+    description: 'Facts that the person needs to decide, shown as lines. At most 32 KiB of JSON.',
+  },
+})
+
+/** What is asked, without the session it is asked in. The descriptions are for models. */
+export const questionFields = {
+  message: text(20_000).describe(
+    'The question, as the person will read it: what you are about to do, on what, and why.',
+  ),
+  request_type: z
+    .enum(['confirmation', 'input', 'choice'])
+    .optional()
+    .describe('confirmation (yes or no), choice (one of options), or input (free text).'),
+  options: optionsAsJson,
+  timeout_seconds: z
+    .int()
+    .min(1)
+    .max(MAX_TIMEOUT_SECONDS)
+    .optional()
+    .describe('How long the question stays open. An expired question is not an approval.'),
+  metadata: metadataAsJson,
+  callback_url: z
+    .string()
+    .optional()
+    .describe('An http or https address that gets the settled request, signed.'),
+  approval_ttl_seconds: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('How long an approval may be acted on, from when it is given.'),
+  idempotency_key: id
+    .optional()
+    .describe('Asking again with the same key and body finds the same question again.'),
+} as const
+
 const submission = z
-  .object({
-    session_id: id,
-    client_id: id,
-    message: text(20_000),
-    request_type: z.enum(['confirmation', 'input', 'choice']).optional(),
-    options,
-    timeout_seconds: z.int().min(1).max(MAX_TIMEOUT_SECONDS).optional(),
-    metadata,
-    callback_url: z.string().optional(),
-    approval_ttl_seconds: z.int().min(1).optional(),
-    idempotency_key: id.optional(),
-  })
+  .object({ session_id: id, client_id: id, ...questionFields })
   .refine(({ request_type, options: given }) => request_type !== 'choice' || given.length > 0, {
     path: ['options'],
     error: 'a choice needs options',
@@ -161,17 +217,26 @@ export function parseSubmission(
     timeoutSeconds: given.timeout_seconds ?? defaults.timeoutSeconds,
     approvalTtlSeconds: given.approval_ttl_seconds,
     callbackUrl:
-      given.callback_url === undefined ? undefined : callbackUrl(given.callback_url, defaults),
+      given.callback_url === undefined
+        ? undefined
+        : parseCallbackUrl(given.callback_url, '/callback_url', defaults),
     idempotency:
       idempotencyKey === undefined ? undefined : { key: idempotencyKey, bodyDigest: digest(asked) },
   }
 }
 
-/** In the normal form of the URL standard. */
-function callbackUrl(text: string, { callbackProblem }: SubmissionDefaults): string {
-  const problem = callbackProblem ? callbackProblem(text) : 'callbacks are not available here'
-  if (problem !== undefined) throw invalid('/callback_url', problem)
-  return new URL(text).href
+/**
+ * In the normal form of the URL standard.
+ * @throws {LoopgateError} INVALID_INPUT at `path`.
+ */
+export function parseCallbackUrl(
+  given: string,
+  path: string,
+  { callbackProblem }: SubmissionDefaults,
+): string {
+  const problem = callbackProblem ? callbackProblem(given) : 'callbacks are not available here'
+  if (problem !== undefined) throw invalid(path, problem)
+  return new URL(given).href
 }
 
 /** SHA-256 of the RFC 8785 form, which is the same for every way to write the same body. */

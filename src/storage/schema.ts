@@ -35,6 +35,7 @@ export interface Tables {
   consumptions: ConsumptionTable
   checkpoints: CheckpointTable
   checkpoint_heads: CheckpointHeadTable
+  mcp_sessions: McpSessionTable
 }
 
 /** Read as a value, written as JSON text. */
@@ -261,4 +262,14 @@ export interface CheckpointHeadTable {
   seq: number
   hash: string
   number: number
+}
+
+export interface McpSessionTable {
+  id: string
+  tenant: string
+  principal: string
+  initialize: Json<object>
+  subscriptions: Json<readonly string[]>
+  created_at: Generated<Date>
+  seen_at: Generated<Date>
 }

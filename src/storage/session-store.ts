@@ -48,6 +48,19 @@ export class PgSessionStore implements SessionStore {
     return row && toSession(row)
   }
 
+  async listActive(tenant: string, limit: number): Promise<Session[]> {
+    const rows = await this.#db
+      .selectFrom('sessions')
+      .select(SESSION_COLUMNS)
+      .where('tenant', '=', tenant)
+      .where('active', '=', true)
+      .orderBy('created_at')
+      .orderBy('id')
+      .limit(limit)
+      .execute()
+    return rows.map(toSession)
+  }
+
   setActive(tenant: string, id: string, active: boolean): Promise<Session | undefined> {
     return this.#update(tenant, id, { active })
   }

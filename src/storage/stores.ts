@@ -11,6 +11,7 @@ import type {
   RateStore,
 } from '../core/card.ts'
 import type { CheckpointStore } from '../core/checkpoints.ts'
+import type { McpSessionStore } from '../core/mcp-session.ts'
 import type { EventLog, EventPruning, RequestStore, SessionStore } from '../core/ports.ts'
 import type { ApprovalStore, ReceiptSigner } from '../core/receipt.ts'
 import { PgAddressStore } from './address-store.ts'
@@ -22,6 +23,7 @@ import { PgDeliveryStore } from './delivery-store.ts'
 import { PgEventLog } from './event-log.ts'
 import { PgInvitationStore } from './invitation-store.ts'
 import { PgKeyStore } from './key-store.ts'
+import { PgMcpSessionStore } from './mcp-session-store.ts'
 import { pruneEvents } from './pruning.ts'
 import { PgRateStore } from './rate-store.ts'
 import { Receipts } from './receipts.ts'
@@ -49,6 +51,7 @@ export interface Stores {
   readonly tickets: TicketStore
   readonly approvals: ApprovalStore
   readonly checkpoints: CheckpointStore
+  readonly mcpSessions: McpSessionStore
   /** Resolves when the database answers. */
   ping(): Promise<void>
   countActiveSessions(): Promise<number>
@@ -80,6 +83,7 @@ export function createStores(db: Kysely<Tables>, signer?: ReceiptSigner): Stores
     tickets: guarded(new PgTicketStore(db, keys)),
     approvals: guarded(new PgApprovalStore(db)),
     checkpoints: guarded(new PgCheckpointStore(db)),
+    mcpSessions: guarded(new PgMcpSessionStore(db)),
     async ping() {
       await sql`SELECT 1`.execute(db)
     },

@@ -1,3 +1,4 @@
+import { mcp } from './mcp/mcp.ts'
 import { poll } from './poll.ts'
 import { receipts } from './receipts.ts'
 import { rest } from './rest.ts'
@@ -9,5 +10,5 @@ import { websocket } from './websocket.ts'
 
 /** The registry: one line for each transport. */
 export const transports: readonly TransportDefinition[] = [
-  ...[rest, poll, sse, websocket, socketio, webhook, receipts],
+  ...[rest, poll, sse, websocket, socketio, webhook, receipts, mcp],
 ]

@@ -1,10 +1,12 @@
 import type { Server } from 'node:http'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Authorizations } from '../core/authorizations.ts'
 import type { Callbacks } from '../core/callbacks.ts'
 import type { Deliveries } from '../core/delivery.ts'
+import type { LoopgateError } from '../core/errors.ts'
 import type { Hub } from '../core/hub.ts'
 import { knockOf } from '../core/knock.ts'
+import type { McpSessionStore } from '../core/mcp-session.ts'
 import type { Authenticator, Clock, Log } from '../core/ports.ts'
 import type { Principal } from '../core/principal.ts'
 import type { ApprovalStore } from '../core/receipt.ts'
@@ -36,6 +38,10 @@ export interface TransportContext {
     share(path: string): Server
   }
   readonly defaults: SubmissionDefaults
+  /** Answers what went wrong as its status and headers say; the body is the caller's. */
+  refuse(thrown: Error, request: FastifyRequest, reply: FastifyReply): LoopgateError
+  readonly mcpSessions: McpSessionStore
+  readonly version: string
   readonly deliveries: Deliveries
   readonly callbacks: Callbacks
   readonly approvals: ApprovalStore

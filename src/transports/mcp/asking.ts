@@ -1,0 +1,157 @@
+import { LoopgateError } from '../../core/errors.ts'
+import type { Session, Submission } from '../../core/ports.ts'
+import type { HitlRequest } from '../../core/request.ts'
+import { parseSubmission } from '../../protocol/requests.ts'
+import { answerInline } from './inline.ts'
+import type { ToolCall, ToolContext } from './tool.ts'
+
+/** Asking and waiting, as every tool does it that asks. */
+
+/** The session of those who never made one. */
+const OWN_SESSION = 'mcp'
+/** Of a tenant's sessions, as many are named in an error. */
+const MAX_NAMED = 20
+/** A client that wants to hear that it is not forgotten hears it so often. */
+const PROGRESS_MS = 10_000
+/** setTimeout takes no more than 2^31 - 1 ms. */
+const MAX_WAIT_MS = 3_600_000
+
+interface Named {
+  readonly session_id?: string | undefined
+  readonly client_id?: string | undefined
+}
+
+/** A question that is stored, and what its caller would find it by. */
+export interface Asked {
+  readonly request: HitlRequest
+  readonly session: Session
+  /** Undefined when it has an idempotency key. */
+  readonly body: object | undefined
+}
+
+/**
+ * The session that a call is for: the one that is named in the call or in the address, else the
+ * tenant's only active one, else one of our own.
+ * @throws {LoopgateError} INVALID_INPUT when there are several; SESSION_NOT_FOUND; FORBIDDEN for a key
+ * that may make none.
+ */
+export async function sessionOf(
+  { hub }: ToolContext,
+  { principal, sessionId: connectedTo }: ToolCall,
+  { session_id = connectedTo }: Named,
+): Promise<Session> {
+  if (session_id !== undefined) return hub.session(principal, session_id)
+  const active = await hub.activeSessions(principal, MAX_NAMED + 1)
+  const [only] = active
+  if (only === undefined) return ownSession({ hub }, principal)
+  if (active.length === 1) return only
+  const named = active.slice(0, MAX_NAMED).map(({ id }) => JSON.stringify(id))
+  const rest = active.length > MAX_NAMED ? ', …' : ''
+  throw new LoopgateError(
+    'INVALID_INPUT',
+    `/session_id: there are several sessions, so say which: ${named.join(', ')}${rest}`,
+  )
+}
+
+async function ownSession(
+  { hub }: Pick<ToolContext, 'hub'>,
+  principal: ToolCall['principal'],
+): Promise<Session> {
+  const there = await hub.session(principal, OWN_SESSION).catch(() => undefined)
+  const clientId = there?.clientId ?? OWN_SESSION
+  return hub.register(principal, { sessionId: OWN_SESSION, clientId, reviewers: {} })
+}
+
+/**
+ * Asks, or finds what was asked: by the key of the body, by what the client calls this call, or because the same
+ * caller left the same question unanswered.
+ *
+ * @param kind keeps two tools apart that a client calls in one call of its own.
+ * @throws {LoopgateError} as parseSubmission and Hub.submit.
+ */
+export async function ask(
+  context: ToolContext,
+  call: ToolCall,
+  kind: string,
+  question: Named & Readonly<Record<string, unknown>>,
+  recipients?: Submission['recipients'],
+): Promise<Asked> {
+  const { hub, defaults, left } = context
+  const session = await sessionOf(context, call, question)
+  const key =
+    question['idempotency_key'] ??
+    (call.callId === undefined ? undefined : `${kind}:${call.callId}`)
+  const body = {
+    client_id: session.clientId,
+    ...question,
+    session_id: session.id,
+    ...(key !== undefined && { idempotency_key: key }),
+  }
+  // Before anything else: what is wrong with it was wrong the first time.
+  const submission = { ...parseSubmission(body, defaults), recipients }
+  if (key !== undefined) {
+    const { request } = await hub.submit(call.principal, submission)
+    return { request, session, body: undefined }
+  }
+  const known = await left.take(call.principal, body)
+  const request = known === undefined ? undefined : await hub.get(call.principal, known)
+  if (request) return { request, session, body }
+  return { request: (await hub.submit(call.principal, submission)).request, session, body }
+}
+
+/**
+ * The request as soon as it is settled, or as it stands when the time is over or nobody waits any
+ * more. Says at once, and then every ten seconds, that it waits.
+ */
+export async function awaitAnswer(
+  context: ToolContext,
+  call: ToolCall,
+  { request, body }: Pick<Asked, 'request' | 'body'>,
+  seconds: number,
+): Promise<HitlRequest> {
+  if (request.state.status !== 'pending' || seconds <= 0) return request
+  const over = body && context.left.waits(call.principal, body, request.question.id)
+  const stopTelling = tell(context, call, request, seconds)
+  const stopAsking = answerInline(context, call, request)
+  try {
+    return await hold(context, call, request, seconds * 1_000)
+  } finally {
+    stopTelling()
+    stopAsking()
+    over?.(call.signal.aborted)
+  }
+}
+
+async function hold(
+  { hub, clock, draining }: ToolContext,
+  { principal, signal: left }: ToolCall,
+  request: HitlRequest,
+  ms: number,
+): Promise<HitlRequest> {
+  const until = clock.now() + ms
+  const signal = AbortSignal.any([left, draining])
+  let seen = request
+  for (let rest = ms; rest > 0 && seen.state.status === 'pending'; rest = until - clock.now()) {
+    if (signal.aborted) break
+    seen = await hub.settled(principal, seen, Math.min(rest, MAX_WAIT_MS), signal)
+  }
+  return seen
+}
+
+function tell(
+  { clock }: ToolContext,
+  { progress }: ToolCall,
+  { question, state }: HitlRequest,
+  total: number,
+): () => void {
+  const asked = state.delivery.map(({ channel, status }) => `${channel}: ${status}`).join(', ')
+  const message = `Waiting for a person to answer request ${question.id}${asked && ` (${asked})`}`
+  let cancel: (() => void) | undefined
+  const again = (elapsed: number) => {
+    progress(elapsed, total, message)
+    const next = elapsed + PROGRESS_MS / 1_000
+    if (next < total) cancel = clock.after(PROGRESS_MS, () => again(next))
+  }
+  again(0)
+  return () => cancel?.()
+}

@@ -1,0 +1,110 @@
+import type { LoopgateError } from '../../core/errors.ts'
+import { toLoopgateError, toProblem } from '../../protocol/problem.ts'
+import { callIdOf } from './call-id.ts'
+import type { Connection } from './connection.ts'
+import { JsonRpcFailure, type McpParts, serverInfo } from './parts.ts'
+import { callTool, toToolJson, UnknownTool } from './tool.ts'
+import { INSTRUCTIONS } from './tools.ts'
+
+/**
+ * JSON-RPC as old Loopgate clients send it: one object without `jsonrpc`, without a handshake, and
+ * answered in kind.
+ */
+
+const PARSE_ERROR = -32_700
+const INVALID_REQUEST = -32_600
+const METHOD_NOT_FOUND = -32_601
+const INVALID_PARAMS = -32_602
+const INTERNAL_ERROR = -32_603
+
+/** What old clients negotiated. */
+const LEGACY_VERSION = '2024-11-05'
+
+export interface BareError {
+  readonly code: number
+  readonly message: string
+  readonly data?: unknown
+}
+
+export type BareAnswer =
+  | { readonly result: unknown; readonly id: unknown }
+  | { readonly error: BareError; readonly id: unknown }
+
+export const isBare = (body: unknown): boolean =>
+  typeof body === 'object' && body !== null && !Array.isArray(body) && !('jsonrpc' in body)
+
+export const bareCapabilities = (version: string) => ({
+  capabilities: { tools: {}, resources: { subscribe: true } },
+  serverInfo: serverInfo(version),
+})
+
+/** Always an answer: one whose `id` is missing has a null one. */
+export async function answerBare(
+  parts: McpParts,
+  connection: Connection,
+  body: Readonly<Record<string, unknown>>,
+): Promise<BareAnswer> {
+  const { id = null, method, params = {} } = body
+  try {
+    if (typeof method !== 'string')
+      throw new JsonRpcFailure(INVALID_REQUEST, 'method must be a string')
+    if (typeof params !== 'object' || params === null || Array.isArray(params)) {
+      throw new JsonRpcFailure(INVALID_PARAMS, 'params must be an object')
+    }
+    return { result: await perform(parts, connection, method, { ...params }), id }
+  } catch (error) {
+    return { error: toBareError(error), id }
+  }
+}
+
+async function perform(
+  { tools, context, version }: McpParts,
+  connection: Connection,
+  method: string,
+  params: Readonly<Record<string, unknown>>,
+): Promise<unknown> {
+  switch (method) {
+    case 'initialize':
+      return {
+        protocolVersion: LEGACY_VERSION,
+        ...bareCapabilities(version),
+        instructions: INSTRUCTIONS,
+      }
+    case 'notifications/initialized':
+    case 'ping':
+      return {}
+    case 'tools/list':
+      return { tools: tools.map(toToolJson) }
+    case 'tools/call': {
+      const { name, arguments: input, _meta } = params
+      if (typeof name !== 'string')
+        throw new JsonRpcFailure(INVALID_PARAMS, 'name must be a string')
+      const { principal, sessionId, gone: signal } = connection
+      const meta = typeof _meta === 'object' && _meta !== null ? { ..._meta } : undefined
+      const call = { principal, sessionId, signal, callId: callIdOf(meta), task: 'none' as const }
+      return callTool(tools, context, { ...call, progress: () => undefined }, { name, input })
+    }
+    default:
+      throw new JsonRpcFailure(METHOD_NOT_FOUND, `there is no method ${JSON.stringify(method)}`)
+  }
+}
+
+function toBareError(thrown: unknown): BareError {
+  if (thrown instanceof JsonRpcFailure) return { code: thrown.code, message: thrown.message }
+  if (thrown instanceof UnknownTool) return { code: INVALID_PARAMS, message: thrown.message }
+  return toJsonRpcError(thrown)
+}
+
+/** What went wrong before anybody looked at the method. */
+export function toJsonRpcError(thrown: unknown): BareError {
+  const error = toLoopgateError(thrown)
+  return { code: codeOf(error), message: error.message, data: toProblem(error) }
+}
+
+function codeOf({ code, status, details }: LoopgateError): number {
+  if (code === 'INVALID_INPUT') {
+    return details.issues?.some(({ path }) => path === '') ? PARSE_ERROR : INVALID_PARAMS
+  }
+  // JSON-RPC 2.0, section 5.1: -32000 to -32099 are the server's own.
+  return status < 500 ? -32_000 : INTERNAL_ERROR
+}

@@ -1,0 +1,133 @@
+import { Server } from '@modelcontextprotocol/sdk/server/index.js'
+import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
+import type { McpSession, McpSessionStore } from '../../core/mcp-session.ts'
+import type { Principal } from '../../core/principal.ts'
+import type { Subscription } from '../../core/subscription.ts'
+import { handleRequests } from './handlers-2025.ts'
+import type { McpParts } from './parts.ts'
+import { serverInfo } from './parts.ts'
+import { follow, requestIdOf } from './resources.ts'
+import { INSTRUCTIONS } from './tools.ts'
+
+/** Resources that one session may follow. */
+const MAX_FOLLOWED = 100
+
+const CAPABILITIES = {
+  tools: {},
+  resources: { subscribe: true },
+  tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } },
+}
+
+/**
+ * A session of a client as one process has it: the SDK's server and transport, which carry nothing
+ * that can not be made again from the stored session.
+ */
+export class LiveSession {
+  readonly transport: WebStandardStreamableHTTPServerTransport
+  readonly principal: Principal
+  readonly #server: Server
+  readonly #parts: McpParts
+  readonly #store: McpSessionStore
+  readonly #followed = new Map<string, Subscription | undefined>()
+  #open = 0
+  usedAt: number
+
+  constructor(
+    session: McpSession,
+    principal: Principal,
+    parts: McpParts,
+    store: McpSessionStore,
+    onInitialized?: () => Promise<void>,
+  ) {
+    this.principal = principal
+    this.#parts = parts
+    this.#store = store
+    this.usedAt = parts.context.clock.now()
+    for (const uri of session.subscriptions) this.#followed.set(uri, undefined)
+    this.transport = new WebStandardStreamableHTTPServerTransport({
+      sessionIdGenerator: () => session.id,
+      ...(onInitialized && { onsessioninitialized: onInitialized }),
+    })
+    this.#server = new Server(serverInfo(parts.version), {
+      capabilities: CAPABILITIES,
+      instructions: INSTRUCTIONS,
+    })
+    this.#server.onerror = (error) => parts.logger.debug({ err: error }, 'an MCP message')
+    handleRequests(this.#server, this, parts)
+  }
+
+  get id(): string {
+    return this.transport.sessionId ?? ''
+  }
+
+  /** Whether nothing of it is under way, so that it can be made again when it is needed. */
+  get isIdle(): boolean {
+    return this.#open === 0
+  }
+
+  async connect(): Promise<void> {
+    await this.#server.connect(this.transport)
+  }
+
+  /** Follows what it followed before, and has the client look at it, since it may have changed. */
+  async resume(): Promise<void> {
+    for (const uri of this.#followed.keys()) {
+      try {
+        await this.#follow(uri)
+      } catch {
+        this.#followed.delete(uri)
+      }
+    }
+  }
+
+  /** One HTTP exchange. `work` resolves when its response is written. */
+  async during<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.#open++
+    try {
+      return await work()
+    } finally {
+      this.#open--
+      this.usedAt = this.#parts.context.clock.now()
+    }
+  }
+
+  /** @throws {LoopgateError} REQUEST_NOT_FOUND. */
+  async subscribe(uri: string): Promise<void> {
+    if (this.#followed.get(uri)) return
+    if (this.#followed.size >= MAX_FOLLOWED) throw new TooManyFollowed()
+    await this.#follow(uri)
+    await this.#store.update(this.id, [...this.#followed.keys()])
+  }
+
+  async unsubscribe(uri: string): Promise<void> {
+    this.#followed.get(uri)?.end('left')
+    if (this.#followed.delete(uri)) await this.#store.update(this.id, [...this.#followed.keys()])
+  }
+
+  /** The standing stream is open: what changed while there was none is told now. */
+  opened(): void {
+    for (const uri of this.#followed.keys()) this.#changed(uri)
+  }
+
+  async close(): Promise<void> {
+    for (const subscription of this.#followed.values()) subscription?.end('left')
+    await this.#server.close()
+  }
+
+  async #follow(uri: string): Promise<void> {
+    const { hub } = this.#parts.context
+    const request = await hub.get(this.principal, requestIdOf(uri) ?? '')
+    const changed = () => this.#changed(uri)
+    this.#followed.set(uri, await follow(hub, this.principal, request, changed))
+  }
+
+  #changed(uri: string): void {
+    this.#server
+      .sendResourceUpdated({ uri })
+      .catch((error: unknown) => this.#parts.logger.debug({ err: error }, 'an MCP notification'))
+  }
+}
+
+export class TooManyFollowed extends Error {
+  override readonly message = `a session follows at most ${MAX_FOLLOWED} resources`
+}

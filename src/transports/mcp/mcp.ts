@@ -1,0 +1,170 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import * as z from 'zod'
+import { LoopgateError } from '../../core/errors.ts'
+import { id, parse } from '../../protocol/fields.ts'
+import { decodeJson } from '../../protocol/json.ts'
+import { Backlogs } from '../backlog.ts'
+import { DeadPeers } from '../dead-peers.ts'
+import {
+  authenticate,
+  principalOf,
+  type Transport,
+  type TransportContext,
+  type TransportDefinition,
+} from '../transport.ts'
+import { answerBare, bareCapabilities, isBare, toJsonRpcError } from './bare.ts'
+import { type Connection, carry } from './connection.ts'
+import { LeftQuestions } from './left-questions.ts'
+import type { McpParts } from './parts.ts'
+import { McpSessions } from './sessions.ts'
+import { Streams } from './streams.ts'
+import { type Tool, toToolJson } from './tool.ts'
+import { tools } from './tools.ts'
+
+const PATH = '/mcp'
+
+const address = z.object({ session_id: id.optional() })
+
+/** MCP, with the tools of the registry. */
+export const mcp: TransportDefinition = mcpWith(tools)
+
+/** MCP with these tools. */
+export function mcpWith(offered: readonly Tool[]): TransportDefinition {
+  return { name: 'mcp', create: (context) => createMcp(context, offered) }
+}
+
+function createMcp(context: TransportContext, offered: readonly Tool[]): Transport {
+  const { hub, clock, defaults, logger, draining, version } = context
+  const left = new LeftQuestions(clock)
+  const parts: McpParts = {
+    tools: offered,
+    context: { hub, clock, defaults, logger, draining, left },
+    logger,
+    version,
+  }
+  const backlogs = new Backlogs(clock)
+  const deadPeers = new DeadPeers(clock)
+  const streams = new Streams({ context, backlogs, deadPeers })
+  const sessions = new McpSessions(parts, context.mcpSessions)
+  context.http.register((scope, _options, registered) => {
+    acceptAnything(scope)
+    // As JSON-RPC says errors, with the problem as data.
+    scope.setErrorHandler((thrown: Error, request, reply) => {
+      const error = toJsonRpcError(context.refuse(thrown, request, reply))
+      return reply.send({ jsonrpc: '2.0', error, id: null })
+    })
+    addRoutes(scope, context, { parts, sessions, streams })
+    registered()
+  })
+  return {
+    name: 'mcp',
+    close: async (spreadMs) => {
+      await streams.close(spreadMs)
+      await sessions.close()
+      backlogs.stop()
+      deadPeers.stop()
+    },
+  }
+}
+
+interface Served {
+  readonly parts: McpParts
+  readonly sessions: McpSessions
+  readonly streams: Streams
+}
+
+function addRoutes(scope: FastifyInstance, { auth }: TransportContext, served: Served): void {
+  const { parts } = served
+  const onRequest = authenticate(auth)
+  const options = { onRequest, exposeHeadRoute: false }
+
+  scope.post(PATH, options, async (request, reply) => {
+    const connection = connect(request, reply)
+    const { body } = request
+    if (isBare(body)) return answerBare(parts, connection, body as Record<string, unknown>)
+    return serve(served, connection, request, reply)
+  })
+
+  for (const method of ['GET', 'DELETE'] as const) {
+    scope.route({
+      ...options,
+      method,
+      url: PATH,
+      handler: (request, reply) => serve(served, connect(request, reply), request, reply),
+    })
+  }
+
+  scope.get(`${PATH}/tools`, { onRequest }, () => ({
+    result: { tools: parts.tools.map(toToolJson) },
+    id: 'tools-list',
+  }))
+  scope.get(`${PATH}/capabilities`, { onRequest }, () => bareCapabilities(parts.version))
+}
+
+function connect(request: FastifyRequest, reply: FastifyReply): Connection {
+  const { session_id: sessionId } = parse(address, request.query)
+  const gone = new AbortController()
+  reply.raw.once('close', () => gone.abort())
+  if (reply.raw.destroyed) gone.abort()
+  return { principal: principalOf(request), sessionId, gone: gone.signal }
+}
+
+async function serve(
+  { sessions, streams }: Served,
+  connection: Connection,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const { body } = request
+  const web = toWebRequest(request, connection.gone)
+  if (isInitialize(body)) return streams.send(reply, await sessions.begin(connection, web, body))
+  const id = request.headers['mcp-session-id']?.toString()
+  if (id === undefined) {
+    return streams.send(
+      reply,
+      refuse(400, -32_000, 'Bad Request: no Mcp-Session-Id; initialize first'),
+    )
+  }
+  const session = await sessions.find(connection, id)
+  if (!session) {
+    return streams.send(reply, refuse(404, -32_001, 'Session not found: initialize again'))
+  }
+  return session.during(async () => {
+    const options = { parsedBody: body, authInfo: carry(connection) }
+    const response = await session.transport.handleRequest(web, options)
+    if (request.method === 'DELETE' && response.ok) await sessions.end(session)
+    if (request.method === 'GET' && response.ok) session.opened()
+    return streams.send(reply, response)
+  })
+}
+
+const isInitialize = (body: unknown): body is { method: 'initialize'; params?: object } =>
+  typeof body === 'object' && body !== null && 'method' in body && body.method === 'initialize'
+
+const refuse = (status: number, code: number, message: string): Response =>
+  Response.json({ jsonrpc: '2.0', error: { code, message }, id: null }, { status })
+
+/** The body is parsed already, and goes beside it. */
+function toWebRequest({ headers, method, url }: FastifyRequest, signal: AbortSignal): Request {
+  const given = new Headers()
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined || name === 'content-length') continue
+    given.set(name, Array.isArray(value) ? value.join(', ') : value)
+  }
+  return new Request(new URL(url, 'http://loopgate.invalid'), { method, headers: given, signal })
+}
+
+/**
+ * Old clients send JSON under any content type. A page can do that, too, without asking; but it can
+ * not leave out its Origin.
+ */
+function acceptAnything(scope: FastifyInstance): void {
+  scope.addContentTypeParser('*', { parseAs: 'buffer' }, (request, body, done) => {
+    try {
+      if (request.headers.origin !== undefined) throw new LoopgateError('UNSUPPORTED_MEDIA_TYPE')
+      done(null, decodeJson(body as Buffer))
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+}

@@ -1,0 +1,90 @@
+import * as z from 'zod'
+import type { HitlRequest } from '../../core/request.ts'
+import { id, parse, text } from '../../protocol/fields.ts'
+import { toLoopgateError } from '../../protocol/problem.ts'
+import { ask, awaitAnswer } from './asking.ts'
+import { CALL_ID } from './call-id.ts'
+import { type Tool, type ToolCall, type ToolContext, textResult } from './tool.ts'
+
+const permission = z.object({
+  tool_name: text(200),
+  input: z.record(z.string(), z.json()),
+  tool_use_id: id.optional(),
+})
+
+const OPTIONS = [
+  { label: 'Allow', effect: 'approve' },
+  { label: 'Deny', effect: 'reject' },
+]
+
+type Verdict =
+  | { readonly behavior: 'allow'; readonly updatedInput: Readonly<Record<string, unknown>> }
+  | { readonly behavior: 'deny'; readonly message: string }
+
+/**
+ * The approver of a headless Claude Code (`--permission-prompt-tool`). Its answer is one text block with
+ * a verdict; whatever goes wrong is a denial that says so.
+ */
+export const permissionTool: Tool = {
+  name: 'permission_prompt',
+  title: 'Approve the use of a tool',
+  description:
+    'For Claude Code, as --permission-prompt-tool: asks a person whether a tool may be used. Not for a ' +
+    'model to call.',
+  input: permission,
+  annotations: {
+    readOnlyHint: false,
+    destructiveHint: false,
+    idempotentHint: false,
+    openWorldHint: true,
+  },
+  canTakeLong: false,
+  async call(context, call, input) {
+    const verdict = await decide(context, call, input).catch((thrown: unknown): Verdict => {
+      const { code, message } = toLoopgateError(thrown)
+      return deny(`Nobody was asked, so it is denied. ${code}: ${message}`)
+    })
+    return textResult(JSON.stringify(verdict))
+  },
+}
+
+async function decide(context: ToolContext, call: ToolCall, given: unknown): Promise<Verdict> {
+  const { tool_name, input, tool_use_id } = parse(permission, given)
+  const isKnown = tool_use_id !== undefined && CALL_ID.test(tool_use_id)
+  const asked = await ask(
+    context,
+    { ...call, callId: isKnown ? tool_use_id : call.callId },
+    'permission',
+    // As JSON, in which no value can pass for another field.
+    { message: `Allow ${tool_name}?\n\n${JSON.stringify(input, null, 2)}`, options: OPTIONS },
+  )
+  const { expiresAt } = asked.request.question
+  // Both by the clock of the database, which is the one that counts; a little longer, to see it expire.
+  const seconds = (expiresAt.getTime() - asked.request.question.createdAt.getTime()) / 1_000 + 5
+  const seen = await awaitAnswer(context, call, asked, seconds)
+  if (seen.state.outcome === 'approved') return { behavior: 'allow', updatedInput: input }
+  return deny(await reasonOf(context, call, seen))
+}
+
+const deny = (message: string): Verdict => ({ behavior: 'deny', message })
+
+async function reasonOf(
+  { hub }: ToolContext,
+  { principal, signal }: ToolCall,
+  { question, state }: HitlRequest,
+): Promise<string> {
+  switch (state.outcome) {
+    case 'rejected':
+      return `A person denied this.${state.comment === null ? '' : ` Comment: ${state.comment}`}`
+    case 'answered':
+      return `A person did not allow this, and answered: ${state.response}`
+    case 'expired':
+      return 'Nobody answered in time, so it is denied. No person said no.'
+    case 'canceled':
+      return 'The question was withdrawn before anybody answered, so it is denied. No person said no.'
+    default:
+      // The server stops. Who presses later must not believe that it was allowed.
+      if (!signal.aborted) await hub.cancel(principal, question.id)
+      return 'The server stopped before anybody answered, so it is denied. No person said no.'
+  }
+}

@@ -1,0 +1,48 @@
+import type { Hub } from '../../core/hub.ts'
+import type { Principal } from '../../core/principal.ts'
+import type { HitlRequest } from '../../core/request.ts'
+import type { Subscription } from '../../core/subscription.ts'
+import { toView } from '../../protocol/view.ts'
+
+const PREFIX = 'loopgate://requests/'
+const MIME = 'application/json'
+
+export const TEMPLATES = [
+  {
+    uriTemplate: `${PREFIX}{request_id}`,
+    name: 'request',
+    title: 'A question and what became of it',
+    description: 'The request as check_request_status shows it.',
+    mimeType: MIME,
+  },
+]
+
+/** Undefined for what is no resource of ours. */
+export const requestIdOf = (uri: string): string | undefined =>
+  uri.startsWith(PREFIX) ? uri.slice(PREFIX.length) : undefined
+
+export const toResource = ({ question }: HitlRequest) => ({
+  uri: `${PREFIX}${question.id}`,
+  name: question.id,
+  title: question.message.slice(0, 100),
+  mimeType: MIME,
+})
+
+export const toContents = (uri: string, request: HitlRequest) => ({
+  contents: [{ uri, mimeType: MIME, text: JSON.stringify(toView(request)) }],
+})
+
+/** Calls `changed` at each change of the request from now on. Ends with the request. */
+export function follow(
+  hub: Hub,
+  principal: Principal,
+  request: HitlRequest,
+  changed: () => void,
+): Promise<Subscription> {
+  return hub.subscribe(principal, { requestId: request.question.id }, request.cursor, {
+    started: () => undefined,
+    event: changed,
+    drained: () => Promise.resolve(),
+    ended: () => undefined,
+  })
+}

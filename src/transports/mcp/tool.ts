@@ -1,0 +1,186 @@
+import * as z from 'zod'
+import type { LoopgateError } from '../../core/errors.ts'
+import type { Hub } from '../../core/hub.ts'
+import type { Clock, Log } from '../../core/ports.ts'
+import type { Principal } from '../../core/principal.ts'
+import type { Answer, HitlRequest } from '../../core/request.ts'
+import { parse } from '../../protocol/fields.ts'
+import { toLoopgateError } from '../../protocol/problem.ts'
+import type { SubmissionDefaults } from '../../protocol/requests.ts'
+import type { LeftQuestions } from './left-questions.ts'
+
+/** What the tools work with, the same for every call. */
+export interface ToolContext {
+  readonly hub: Hub
+  readonly clock: Clock
+  readonly defaults: SubmissionDefaults
+  readonly logger: Log
+  readonly left: LeftQuestions
+  /** Aborted when the server begins to stop: whoever waits is answered. */
+  readonly draining: AbortSignal
+}
+
+/** One call, whichever revision of MCP it came by. */
+export interface ToolCall {
+  readonly principal: Principal
+  /** `?session_id=` of the address that the client connected to. */
+  readonly sessionId: string | undefined
+  /** What the client calls this call, the same when it repeats it. */
+  readonly callId: string | undefined
+  /**
+   * Whether a client may be given a task instead of the answer: `wanted`, and it gets one; `taken`,
+   * and it gets one when it would wait.
+   */
+  readonly task: 'none' | 'taken' | 'wanted'
+  /** Aborted when the client does not wait for the answer any more. The question stays open. */
+  readonly signal: AbortSignal
+  /** Tells a client that wants to know. `progress` grows from call to call. */
+  progress(progress: number, total: number, message: string): void
+  /** Asks the person at the client; undefined when the client can not. */
+  readonly inline?: InlineAsking | undefined
+}
+
+/** Asking the person at the client. */
+export interface InlineAsking {
+  readonly clientName: string
+  /** Undefined when the person did not answer. */
+  ask(request: HitlRequest, signal: AbortSignal): Promise<Answer | undefined>
+}
+
+export interface ContentBlock {
+  readonly type: 'text'
+  readonly text: string
+}
+
+/** CallToolResult of MCP, as far as every revision has it. */
+export interface ToolResult {
+  readonly content: readonly ContentBlock[]
+  readonly structuredContent?: Readonly<Record<string, unknown>>
+  readonly isError?: true
+}
+
+/** What came of a call: a result, or a question that the client follows as a task. */
+export type Outcome = ToolResult | { readonly task: HitlRequest }
+
+export interface Annotations {
+  readonly readOnlyHint: boolean
+  readonly destructiveHint: boolean
+  readonly idempotentHint: boolean
+  readonly openWorldHint: boolean
+}
+
+/** A tool, for every revision of MCP. */
+export interface Tool {
+  readonly name: string
+  readonly title: string
+  /** For a model: what it is for, and what to do with the answer. */
+  readonly description: string
+  readonly input: z.ZodType
+  /** Undefined when the answer is text alone. */
+  readonly output?: z.ZodType
+  readonly annotations: Annotations
+  /** Whether it can take long, and a client may get a task for it. */
+  readonly canTakeLong: boolean
+  /** @throws {LoopgateError} which the model is told. */
+  call(context: ToolContext, call: ToolCall, input: unknown): Promise<Outcome>
+}
+
+/** A tool whose arguments are checked before it sees them. */
+export function defineTool<Input extends z.ZodType>(
+  tool: Omit<Tool, 'call' | 'input'> & {
+    readonly input: Input
+    call(context: ToolContext, call: ToolCall, input: z.output<Input>): Promise<Outcome>
+  },
+): Tool {
+  return {
+    ...tool,
+    call: (context, call, input) => tool.call(context, call, parse(tool.input, input ?? {})),
+  }
+}
+
+/** The same as structured content and as JSON text, for clients that read only one of them. */
+export const structured = (value: Readonly<Record<string, unknown>>): ToolResult => ({
+  content: [{ type: 'text', text: JSON.stringify(value) }],
+  structuredContent: value,
+})
+
+export const textResult = (text: string): ToolResult => ({ content: [{ type: 'text', text }] })
+
+/** What a model can do about an error, where the error does not say it itself. */
+const ADVICE: Readonly<Partial<Record<LoopgateError['code'], string>>> = {
+  REQUEST_NOT_FOUND: 'Call list_pending_requests to see which questions are open.',
+  SESSION_NOT_FOUND: 'Leave session_id out, or register the session first (POST /hitl/register).',
+  IDEMPOTENCY_MISMATCH: 'Ask with another idempotency_key, or with the same arguments as before.',
+  TOO_MANY_PENDING: 'Wait until some are answered, or cancel those that are not needed any more.',
+  UNAVAILABLE: 'Nothing was decided. Call again in a few seconds.',
+  INTERNAL: 'Nothing was decided. Call again, and tell the operator if it stays.',
+}
+
+/** An error as a model reads it. Nothing that failed is an approval. */
+export function errorResult({ code, message }: LoopgateError): ToolResult {
+  const sentence = /[.!?]$/.test(message) ? message : `${message}.`
+  const advice = ADVICE[code] === undefined ? '' : ` ${ADVICE[code]}`
+  return {
+    content: [{ type: 'text', text: `${code}: ${sentence}${advice}` }],
+    isError: true,
+  }
+}
+
+export interface ToolJson {
+  readonly name: string
+  readonly title: string
+  readonly description: string
+  readonly inputSchema: ObjectSchema
+  readonly outputSchema?: ObjectSchema
+  readonly annotations: Annotations
+}
+
+export type ObjectSchema = { readonly type: 'object' } & Readonly<Record<string, unknown>>
+
+/** As `tools/list` says it. Schemas are JSON Schema 2020-12. */
+export const toToolJson = (tool: Tool): ToolJson => ({
+  name: tool.name,
+  title: tool.title,
+  description: tool.description,
+  inputSchema: toJsonSchema(tool.input, 'input'),
+  ...(tool.output && { outputSchema: toJsonSchema(tool.output, 'output') }),
+  annotations: tool.annotations,
+})
+
+function toJsonSchema(schema: z.ZodType, io: 'input' | 'output'): ObjectSchema {
+  return z.toJSONSchema(schema, {
+    io,
+    override: ({ zodSchema, jsonSchema }) => {
+      const told = z.globalRegistry.get(zodSchema)?.['jsonSchema']
+      if (told === undefined) return
+      for (const key of Object.keys(jsonSchema)) delete jsonSchema[key]
+      Object.assign(jsonSchema, told)
+    },
+  }) as unknown as ObjectSchema
+}
+
+/** Unknown to the registry: an error of the protocol, not of the tool (tools, "Error Handling"). */
+export class UnknownTool extends Error {}
+
+/** Calls a tool by name. What goes wrong in the tool is a result; an unknown name is thrown. */
+export async function callTool(
+  tools: readonly Tool[],
+  context: ToolContext,
+  call: ToolCall,
+  { name, input }: { readonly name: string; readonly input: unknown },
+): Promise<Outcome> {
+  const tool = tools.find((one) => one.name === name)
+  if (!tool) {
+    const known = tools.map((one) => one.name).join(', ')
+    throw new UnknownTool(`there is no tool ${JSON.stringify(name)}; there are ${known}`)
+  }
+  try {
+    return await tool.call(context, call, input)
+  } catch (thrown) {
+    const error = toLoopgateError(thrown)
+    if (error.code === 'INTERNAL') {
+      context.logger.error({ err: error.cause ?? error, tool: name }, 'a tool failed')
+    }
+    return errorResult(error)
+  }
+}
