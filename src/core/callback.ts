@@ -1,3 +1,4 @@
+import type { Session } from './ports.ts'
 import type { HitlRequest } from './request.ts'
 
 /** `waiting` for the settlement; `owed` until it is `delivered`, or `failed` for good. */
@@ -49,10 +50,18 @@ export interface DueCallback {
 }
 
 /**
- * Callbacks are rows: made with the request, owed by the statement that settles it. Whoever takes
- * one moves the time at which the next one looks, so that a crash forgets nothing.
+ * Callbacks are rows: made with the request, or by the registration that finds it pending, and owed by
+ * the statement that settles it. Whoever takes one moves the time at which the next one looks, so that
+ * a crash forgets nothing.
  */
 export interface CallbackStore {
+  /**
+   * Registers an address for every request of the session that is pending or will be asked. The answer
+   * is the id of the registration, the same one for the same address. What is settled after it was
+   * answered MUST be called back, whatever ran at the same time.
+   * @throws {LoopgateError} INVALID_INPUT when the session has `most` already.
+   */
+  register(session: Session, url: string, most: number): Promise<string>
   /** Those of the requests that are owed. */
   ofRequests(requestIds: readonly string[]): Promise<readonly DueCallback[]>
   /** Takes up to `limit` that are due, oldest first, each for `leaseMs`. */

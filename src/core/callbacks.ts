@@ -29,12 +29,14 @@ const SHARE_PAUSE_MS = 1_000
 const STOP_MS = 1_000
 /** The schedule of Standard Webhooks: the delays after the first, second, … failure. */
 const DELAYS_S = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400] as const
+/** Each is a post for every request of the session. */
+const MAX_OF_SESSION = 10
 /** A receiver may not put an attempt off further than this. */
 const MAX_RETRY_AFTER_MS = 86_400_000
 const GONE = 410
 
 /**
- * Posts settled requests to the callback_url of their agents: at-least-once, from what the rows say
+ * Posts settled requests to the addresses that their agents named: at-least-once, from what the rows say
  * is owed. A job is only this process's or another's memory of a row.
  *
  * A slow receiver delays nobody else: it has a few attempts under way at once, and so has a tenant.
@@ -83,6 +85,23 @@ export class Callbacks {
     await this.#parts.jobs.stop()
   }
 
+  /**
+   * Posts every request of the session to the address when it settles, those that are pending now and
+   * those to come. The same address again is the same registration.
+   * @returns its id, and the secret that the posts are signed with (`whsec_` and base64).
+   * @throws {LoopgateError} SESSION_NOT_FOUND; INVALID_INPUT, naming `/url`, for one too many.
+   */
+  async register(
+    principal: Principal,
+    sessionId: string,
+    url: string,
+  ): Promise<{ readonly id: string; readonly secret: string }> {
+    const { hub, store } = this.#parts
+    const session = await hub.session(principal, sessionId)
+    const id = await store.register(session, url, MAX_OF_SESSION)
+    return { id, secret: session.webhookSecret }
+  }
+
   /** @throws {LoopgateError} REQUEST_NOT_FOUND. */
   async list(principal: Principal, requestId: string): Promise<readonly Callback[]> {
     const { question } = await this.#parts.hub.get(principal, requestId)
@@ -98,7 +117,7 @@ export class Callbacks {
   async resend(principal: Principal, requestId: string): Promise<readonly Callback[]> {
     const { question, state } = await this.#parts.hub.get(principal, requestId)
     if (!question.hasCallbacks) {
-      throw new LoopgateError('NOT_FOUND', 'this request was asked without a callback_url')
+      throw new LoopgateError('NOT_FOUND', 'nobody is called back for this request')
     }
     if (state.status === 'pending') {
       throw invalid('/request_id', 'the request is open: there is nothing to send yet')

@@ -83,7 +83,10 @@ export interface Question {
   readonly metadata: JsonObject
   /** The reviewers as they were when it was asked. */
   readonly reviewers: Reviewers
-  /** Whether somebody is to be called back when it is settled. */
+  /**
+   * Whether somebody is to be called back when it is settled. Becomes true when an address is
+   * registered for its session while it is pending.
+   */
   readonly hasCallbacks: boolean
   readonly createdAt: Date
   readonly expiresAt: Date

@@ -219,24 +219,31 @@ export function parseSubmission(
     callbackUrl:
       given.callback_url === undefined
         ? undefined
-        : parseCallbackUrl(given.callback_url, '/callback_url', defaults),
+        : callbackUrl('/callback_url', given.callback_url, defaults),
     idempotency:
       idempotencyKey === undefined ? undefined : { key: idempotencyKey, bodyDigest: digest(asked) },
   }
 }
 
-/**
- * In the normal form of the URL standard.
- * @throws {LoopgateError} INVALID_INPUT at `path`.
- */
-export function parseCallbackUrl(
-  given: string,
-  path: string,
-  { callbackProblem }: SubmissionDefaults,
+const callbackRegistration = z.object({ url: z.string() })
+
+/** The `url` of a callback for a whole session, by the rule for a callback_url. */
+export function parseCallbackRegistration(
+  body: unknown,
+  defaults: Pick<SubmissionDefaults, 'callbackProblem'>,
 ): string {
-  const problem = callbackProblem ? callbackProblem(given) : 'callbacks are not available here'
+  return callbackUrl('/url', parse(callbackRegistration, body).url, defaults)
+}
+
+/** In the normal form of the URL standard. */
+function callbackUrl(
+  path: string,
+  text: string,
+  { callbackProblem }: Pick<SubmissionDefaults, 'callbackProblem'>,
+): string {
+  const problem = callbackProblem ? callbackProblem(text) : 'callbacks are not available here'
   if (problem !== undefined) throw invalid(path, problem)
-  return new URL(given).href
+  return new URL(text).href
 }
 
 /** SHA-256 of the RFC 8785 form, which is the same for every way to write the same body. */

@@ -7,21 +7,22 @@ import type {
   DueCallback,
   OwedCallback,
 } from '../core/callback.ts'
+import { invalid } from '../core/errors.ts'
+import type { Session } from '../core/ports.ts'
+import type { Question } from '../core/request.ts'
 import type { Receipts } from './receipts.ts'
 import { isUuid, REQUEST_COLUMNS, toRequest } from './rows.ts'
 import type { Tables } from './schema.ts'
+import { clientTurn, takeTurn } from './turns.ts'
 
 /** Who settled enqueues at once; when that is forgotten, the sweep finds the row after this. */
 const GRACE_MS = 5_000
 /** The newest attempts are kept; who sends again and again fills no disk. */
 const KEPT_ATTEMPTS = 50
 
-/** The step of the settling statement that makes callbacks owed. */
-export const owing = sql`
-  UPDATE callbacks
-  SET status = 'owed', due_at = clock_timestamp() + make_interval(secs => ${sql.lit(GRACE_MS / 1000)}),
-    next_attempt_at = clock_timestamp()
-  FROM changed WHERE callbacks.request_id = changed.id AND callbacks.status = 'waiting'`
+/** The part of the settling statement that makes callbacks owed. */
+export const owing = sql`CASE WHEN next.has_callbacks
+  THEN owe_callbacks(next.id, ${sql.lit(GRACE_MS / 1000)}) END`
 
 export async function insertCallback(
   db: Kysely<Tables>,
@@ -32,6 +33,19 @@ export async function insertCallback(
     .insertInto('callbacks')
     .values({ id: randomUUID(), request_id: requestId, url })
     .execute()
+}
+
+/** One for each address of the session, beside the request's own. */
+export async function insertSessionCallbacks(
+  db: Kysely<Tables>,
+  { id, tenant, sessionId }: Question,
+  ownUrl: string | undefined,
+): Promise<void> {
+  await sql`
+    INSERT INTO callbacks (id, request_id, url)
+    SELECT gen_random_uuid(), ${id}::uuid, url FROM session_callbacks
+    WHERE tenant = ${tenant} AND session_id = ${sessionId}
+      AND url IS DISTINCT FROM ${ownUrl ?? null}::text`.execute(db)
 }
 
 const inMs = (ms: number) =>
@@ -47,6 +61,35 @@ export class PgCallbackStore implements CallbackStore {
   constructor(db: Kysely<Tables>, receipts: Receipts) {
     this.#db = db
     this.#receipts = receipts
+  }
+
+  register({ tenant, id, clientId }: Session, url: string, most: number): Promise<string> {
+    return this.#db.transaction().execute(async (trx) => {
+      // Nothing is asked meanwhile: a question is there, and gets its row here, or comes after the commit.
+      await takeTurn(trx, clientTurn(tenant, clientId))
+      const registered = await trx
+        .selectFrom('session_callbacks')
+        .select(['id', 'url'])
+        .where('tenant', '=', tenant)
+        .where('session_id', '=', id)
+        .execute()
+      const known = registered.find((callback) => callback.url === url)
+      if (known) return known.id
+      if (registered.length >= most) {
+        throw invalid('/url', `the session has ${most} callbacks already, the most there can be`)
+      }
+      // Requests before their session, as settling locks them: the other way round they deadlock.
+      await callBackPending(trx, { tenant, id, clientId }, url)
+      const callback = { id: randomUUID(), tenant, session_id: id, url }
+      await trx.insertInto('session_callbacks').values(callback).execute()
+      await trx
+        .updateTable('sessions')
+        .set({ has_callbacks: true })
+        .where('tenant', '=', tenant)
+        .where('id', '=', id)
+        .execute()
+      return callback.id
+    })
   }
 
   ofRequests(requestIds: readonly string[]): Promise<DueCallback[]> {
@@ -220,6 +263,29 @@ export class PgCallbackStore implements CallbackStore {
       durationMs: row.duration_ms,
     }))
   }
+}
+
+/** Whoever settles one of them waits for the commit, and makes the callback owed that is there then. */
+async function callBackPending(
+  db: Kysely<Tables>,
+  { tenant, id, clientId }: Pick<Session, 'tenant' | 'id' | 'clientId'>,
+  url: string,
+): Promise<void> {
+  await sql`
+    WITH pending AS MATERIALIZED (
+      SELECT id FROM requests
+      WHERE tenant = ${tenant} AND client_id = ${clientId} AND session_id = ${id}
+        AND status = 'pending'
+      ORDER BY id FOR NO KEY UPDATE
+    ), marked AS (
+      UPDATE requests SET has_callbacks = true
+      FROM pending WHERE requests.id = pending.id AND NOT requests.has_callbacks
+    )
+    INSERT INTO callbacks (id, request_id, url)
+    SELECT gen_random_uuid(), pending.id, ${url}::text FROM pending
+    WHERE NOT EXISTS (
+      SELECT FROM callbacks WHERE callbacks.request_id = pending.id AND callbacks.url = ${url}::text
+    )`.execute(db)
 }
 
 async function insertAttempt(

@@ -11,7 +11,7 @@ import type {
 } from '../core/ports.ts'
 import type { Delivery, HitlRequest, Reviewers, Settlement } from '../core/request.ts'
 import { contentDigest, textDigest } from '../proof/digest.ts'
-import { insertCallback, owing } from './callback-store.ts'
+import { insertCallback, insertSessionCallbacks, owing } from './callback-store.ts'
 import type { Receipts } from './receipts.ts'
 import { isUuid, REQUEST_COLUMNS, toRequest, toStoredRequest } from './rows.ts'
 import type { Tables } from './schema.ts'
@@ -72,7 +72,7 @@ export class PgRequestStore implements RequestStore {
       guard: guards[status],
       whileReviewers,
       changes: becoming(settlement, settledBy, this.#receipts.issuer()),
-      also: request.question.hasCallbacks ? owing : undefined,
+      also: owing,
     })
     return appended && this.#receipts.on(appended.event, appended.seal)
   }
@@ -126,7 +126,7 @@ export class PgRequestStore implements RequestStore {
     maxPending: number,
     plan: Plan,
   ): Promise<Submitted> {
-    const { clientId, idempotency } = submission
+    const { clientId, idempotency, callbackUrl } = submission
     if (idempotency) {
       await takeTurn(trx, `key ${tenant} ${idempotency.key}`)
       const known = await replay(trx, tenant, submission, this.#receipts)
@@ -141,9 +141,8 @@ export class PgRequestStore implements RequestStore {
     const created = toRequest(row)
     const events = [await append(trx, created, 'request.created')]
     if (delivery.length > 0) await insertDeliveries(trx, created.question.id, delivery)
-    if (submission.callbackUrl !== undefined) {
-      await insertCallback(trx, created.question.id, submission.callbackUrl)
-    }
+    if (callbackUrl !== undefined) await insertCallback(trx, created.question.id, callbackUrl)
+    if (place.has_callbacks) await insertSessionCallbacks(trx, created.question, callbackUrl)
     if (!delivery.some(({ status }) => status === 'failed')) {
       return { request: created, events, replayed: false }
     }
@@ -160,7 +159,7 @@ export class PgRequestStore implements RequestStore {
       .set({ seq: sql`seq + 1`, epoch: epochOf(this.#boot) })
       .where('tenant', '=', tenant)
       .where('id', '=', submission.sessionId)
-      .returning(['client_id', 'active', 'reviewers', 'seq', 'epoch'])
+      .returning(['client_id', 'active', 'reviewers', 'has_callbacks', 'seq', 'epoch'])
       .executeTakeFirst()
     if (!row) throw new LoopgateError('SESSION_NOT_FOUND')
     if (row.client_id !== submission.clientId) {
@@ -277,7 +276,7 @@ function insertRequest(
   trx: Transaction<Tables>,
   tenant: string,
   submission: Submission,
-  place: { seq: number; epoch: string; reviewers: Reviewers },
+  place: { seq: number; epoch: string; reviewers: Reviewers; has_callbacks: boolean },
   delivery: readonly Delivery[],
 ) {
   return trx
@@ -295,7 +294,7 @@ function insertRequest(
       idempotency_key: submission.idempotency?.key ?? null,
       body_digest: submission.idempotency?.bodyDigest ?? null,
       approval_ttl_seconds: submission.approvalTtlSeconds ?? null,
-      has_callbacks: submission.callbackUrl !== undefined,
+      has_callbacks: place.has_callbacks || submission.callbackUrl !== undefined,
       created_at: NOW,
       expires_at: sql`${NOW} + make_interval(secs => ${submission.timeoutSeconds})`,
       delivery: JSON.stringify(delivery),

@@ -25,6 +25,7 @@ export interface Tables {
   callbacks: CallbackTable
   callback_attempts: CallbackAttemptTable
   disabled_endpoints: DisabledEndpointTable
+  session_callbacks: SessionCallbackTable
   contacts: ContactTable
   moved_addresses: MovedAddressTable
   rates: RateTable
@@ -49,6 +50,7 @@ export interface SessionTable {
   active: Generated<boolean>
   created_at: Generated<Date>
   webhook_secret: string
+  has_callbacks: Generated<boolean>
   tag: string
   seq: Generated<number>
   epoch: string
@@ -186,6 +188,14 @@ export interface CallbackAttemptTable {
   status_code: number | null
   error: string | null
   duration_ms: number
+}
+
+export interface SessionCallbackTable {
+  id: string
+  tenant: string
+  session_id: string
+  url: string
+  created_at: Generated<Date>
 }
 
 export interface DisabledEndpointTable {

@@ -55,7 +55,7 @@ export async function transition(
     guard: RawBuilder<unknown>
     changes: Changes
     whileReviewers?: Reviewers | undefined
-    /** A further step of the same statement, of the rows in `changed`. */
+    /** Calls a function for its effect, when the request in `next` was changed. */
     also?: RawBuilder<unknown> | undefined
   },
 ): Promise<Appended | undefined> {
@@ -68,7 +68,7 @@ export async function transition(
   const set = changing.map((column) => `${column} = next.${column}`).join(', ')
   const epoch = epochOf(boot)
   const type = sql`${change.type}::text`
-  const { rows } = await sql<Written & SealColumns>`
+  const { rows } = await sql<Written & SealColumns & { has_callbacks: boolean }>`
     WITH locked AS MATERIALIZED (
       SELECT ${LOCKED} FROM requests WHERE id = ${id}
       FOR NO KEY UPDATE
@@ -90,8 +90,8 @@ export async function transition(
     ), changed AS (
       UPDATE requests SET seq = place.seq, epoch = place.epoch, ${sql.raw(set)}
       FROM place, next WHERE requests.id = ${id}
-      RETURNING requests.id
-    )${change.also ? sql`, also AS (${change.also})` : NOTHING}, written AS (
+      RETURNING requests.id${change.also ? sql`, ${change.also}` : NOTHING}
+    ), written AS (
       INSERT INTO events (tenant, session_id, seq, epoch, type, request_id, at, state, hash)
       SELECT next.tenant, next.session_id, place.seq, place.epoch, ${type}, next.id, next.at,
         next.state, place.chain
@@ -100,12 +100,14 @@ export async function transition(
     )
     ${RESULT}`.execute(db)
   const [row] = rows
-  return row && { event: toEvent(row, request.question), seal: row }
+  // Registered after the request was read, maybe: who hears of the event goes by it.
+  const question = row && { ...request.question, hasCallbacks: row.has_callbacks }
+  return question && { event: toEvent(row, question), seal: row }
 }
 
-/** What of a request an event covers, and no transition changes. */
+/** What a transition reads of a request, and does not change. */
 const ASKED = sql.raw(
-  'id, tenant, session_id, created_at, expires_at, approval_ttl_seconds, digest',
+  'id, tenant, session_id, created_at, expires_at, approval_ttl_seconds, digest, has_callbacks',
 )
 const LOCKED = sql`${ASKED}, ${sql.raw(CHANGING.join(', '))}`
 const BECOMING = sql.raw(stateOf('becoming'))
@@ -114,7 +116,8 @@ const NEXT = {
   ...{ requestId: 'next.id', seq: 'sessions.seq + 1', at: 'next.at', state: 'next.state' },
 }
 const RESULT = sql.raw(`SELECT written.seq, written.epoch, written.type, written.at, written.state,
-  next.digest, next.approval_ttl_seconds, next.receipt_kid, next.receipt_issuer, next.shown_digest
+  next.digest, next.approval_ttl_seconds, next.receipt_kid, next.receipt_issuer, next.shown_digest,
+  next.has_callbacks
   FROM written, next`)
 const NOTHING = sql.raw('')
 

@@ -2,6 +2,7 @@ import { describe } from 'vitest'
 import { accountContract } from './store-accounts.suite.ts'
 import { addressContract } from './store-addresses.suite.ts'
 import { auditContract } from './store-audit.suite.ts'
+import { callbackContract } from './store-callbacks.suite.ts'
 import { cardWorkContract } from './store-card-work.suite.ts'
 import { cardContract } from './store-cards.suite.ts'
 import { contactContract } from './store-contacts.suite.ts'
@@ -34,6 +35,7 @@ export function storeContract(kind: StoreKind): void {
     rateContract(kind)
     invitationContract(kind)
     accountContract(kind)
+    callbackContract(kind)
     receiptContract(kind)
     auditContract(kind)
   })

@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import type { CallbackAnswer } from '../../../src/core/callback.ts'
-import { anAgent, approval, aSession, aSubmission } from '../../support/builders.ts'
+import {
+  anAgent,
+  approval,
+  aSession,
+  aSubmission,
+  overdue,
+  TENANT,
+} from '../../support/builders.ts'
 import { ARRIVED, BROKEN, openOffice } from '../../support/callbacks.ts'
 import type { DatabaseKind } from '../../support/database.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -43,6 +50,61 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     clock.advance(3_000)
     expect(sender.urls).toEqual([URL_B])
     expect(await callbacks.list(anAgent(), open.question.id)).toMatchObject([{ status: 'waiting' }])
+  })
+
+  test('of a session is posted directly after commit, whoever asked before and knows nothing of it', async () => {
+    await using office = await openOffice(kind)
+    const { hub, callbacks, sender } = office.process()
+    callbacks.start()
+    const { request } = await hub.submit(anAgent(), aSubmission(overdue))
+    const { secret } = await callbacks.register(anAgent(), 'session-1', URL_A)
+    await hub.expire(request)
+    await eventually(() => sender.sent).toMatchObject([
+      { url: URL_A, secret, request: { state: { status: 'expired' } } },
+    ])
+    const next = await office.ask(hub, URL_B)
+    await hub.cancel(anAgent(), next.question.id)
+    await eventually(() => sender.urls.toSorted()).toEqual([URL_A, URL_A, URL_B])
+    await callbacks.resend(anAgent(), next.question.id)
+    await eventually(() => sender.urls.toSorted()).toEqual([URL_A, URL_A, URL_A, URL_B, URL_B])
+  })
+
+  test('of a session is registered by its tenant alone, ten times at the most', async () => {
+    await using office = await openOffice(kind)
+    const { callbacks } = office.process()
+    const register = (url: string) => callbacks.register(anAgent(), 'session-1', url)
+    const first = await register(URL_A)
+    const session = await office.stores.sessions.find(TENANT, 'session-1')
+    expect(first).toEqual({ id: expect.any(String), secret: session?.webhookSecret })
+    for (let i = 1; i < 10; i += 1) await register(`https://r${i}.example/hook`)
+    await expect(register(URL_B)).rejects.toMatchObject({ code: 'INVALID_INPUT' })
+    expect(await register(URL_A)).toEqual(first)
+    const notFound = { code: 'SESSION_NOT_FOUND' }
+    const theirs = anAgent({ tenant: 'theirs' })
+    await expect(callbacks.register(theirs, 'session-1', URL_A)).rejects.toMatchObject(notFound)
+    await expect(callbacks.register(anAgent(), 'none', URL_A)).rejects.toMatchObject(notFound)
+  })
+
+  test('C3: of a session is not posted to who is gone, until it is sent again', async () => {
+    await using office = await openOffice(kind)
+    const { hub, callbacks, sender } = office.process()
+    sender.answer = async () => ({ statusCode: 410, error: 'it answered 410', durationMs: 1 })
+    callbacks.start()
+    await callbacks.register(anAgent(), 'session-1', URL_A)
+    const settle = async () => {
+      const { request } = await hub.submit(anAgent(), aSubmission())
+      await hub.cancel(anAgent(), request.question.id)
+      return request.question.id
+    }
+    const shown = (id: string) => callbacks.list(anAgent(), id)
+    const gone = { status: 'failed', disabled: true }
+    const first = await settle()
+    await eventually(() => shown(first)).toMatchObject([{ ...gone, attempts: [{ number: 1 }] }])
+    const second = await settle()
+    await eventually(() => shown(second)).toMatchObject([{ ...gone, attempts: [] }])
+    sender.answer = async () => ARRIVED
+    await callbacks.resend(anAgent(), second)
+    await eventually(() => shown(second)).toMatchObject([{ status: 'delivered', disabled: false }])
   })
 
   test('C1, C5: is found by the sweep when a crash came between commit and queue', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { MAX_WAIT_SECONDS, parse } from '../../../src/protocol/fields.ts'
 import {
+  parseCallbackRegistration,
   parseDecision,
   parseRegistration,
   pendingQuery,
@@ -12,6 +13,31 @@ import {
   toTarget,
 } from '../../../src/protocol/requests.ts'
 import { wrongPaths } from './refusals.ts'
+
+describe('the registration of a callback', () => {
+  const judged = {
+    callbackProblem: (url: string) =>
+      URL.canParse(url) && url.includes('.') ? undefined : 'must be public',
+  }
+
+  test('has the url in its normal form', () => {
+    const url = 'HTTPS://A.example:443/x/../h\u00f6\u00f6k'
+    const form = 'https://a.example/h%C3%B6%C3%B6k'
+    expect(parseCallbackRegistration({ url, session_id: 's' }, judged)).toBe(form)
+  })
+
+  test.each([{}, { url: 7 }, { url: null }, { url: 'http://localhost/' }, { url: '' }])(
+    'refuses %j by naming the url',
+    (body) => {
+      expect(wrongPaths(() => parseCallbackRegistration(body, judged))).toEqual(['/url'])
+    },
+  )
+
+  test('is refused where nothing judges its address', () => {
+    const register = () => parseCallbackRegistration({ url: 'https://a.example/' }, {})
+    expect(wrongPaths(register)).toEqual(['/url'])
+  })
+})
 
 describe('a registration', () => {
   const register = (fields: object) =>
