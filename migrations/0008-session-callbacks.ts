@@ -7,7 +7,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 
 const STATEMENTS = [
   // Each request has rows of its own in callbacks, one for every address here. The url is in no index:
-  // one of 2,048 characters is too long for it.
+  // it may be too long for one.
   `CREATE TABLE session_callbacks (
     id uuid PRIMARY KEY,
     tenant text NOT NULL,
@@ -29,4 +29,8 @@ const STATEMENTS = [
         due_at = clock_timestamp() + make_interval(secs => grace_seconds)
       WHERE request_id = settled AND status = 'waiting';
     END $$`,
+  // By a hash of the url, which may be too long for an index.
+  'ALTER TABLE disabled_endpoints DROP CONSTRAINT disabled_endpoints_pkey',
+  `CREATE UNIQUE INDEX disabled_endpoints_of
+    ON disabled_endpoints (tenant, session_id, hashtextextended(url, 0))`,
 ]

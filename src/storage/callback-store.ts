@@ -345,6 +345,6 @@ async function disable(db: Kysely<Tables>, id: string): Promise<void> {
         .select(['requests.tenant', 'requests.session_id', 'callbacks.url'])
         .where('callbacks.id', '=', id),
     )
-    .onConflict((conflict) => conflict.columns(['tenant', 'session_id', 'url']).doNothing())
+    .onConflict((conflict) => conflict.doNothing())
     .execute()
 }

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import type { CallbackAnswer } from '../../../src/core/callback.ts'
 import {
@@ -15,6 +16,7 @@ import { eventually } from '../../support/eventually.ts'
 const KINDS: readonly DatabaseKind[] = ['pglite', 'postgres']
 const URL_A = 'https://a.example/hook'
 const URL_B = 'https://b.example/hook'
+const GONE: CallbackAnswer = { statusCode: 410, error: 'it answered 410', durationMs: 1 }
 
 const never = (_: unknown, signal: AbortSignal): Promise<CallbackAnswer> => {
   const { promise, resolve } = Promise.withResolvers<CallbackAnswer>()
@@ -85,10 +87,25 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     await expect(callbacks.register(anAgent(), 'none', URL_A)).rejects.toMatchObject(notFound)
   })
 
+  test('C3: ends when the receiver is gone, however long its address', async () => {
+    await using office = await openOffice(kind)
+    const { hub, callbacks, sender } = office.process()
+    sender.answer = async () => GONE
+    callbacks.start()
+    const path = Array.from({ length: 2_000 }, () =>
+      String.fromCharCode(0x4e00 + randomInt(20_000)),
+    )
+    const request = await office.ask(hub, new URL(`https://a.example/${path.join('')}`).href)
+    await hub.cancel(anAgent(), request.question.id)
+    await eventually(() => callbacks.list(anAgent(), request.question.id)).toMatchObject([
+      { status: 'failed', disabled: true, attempts: [{ number: 1 }] },
+    ])
+  })
+
   test('C3: of a session is not posted to who is gone, until it is sent again', async () => {
     await using office = await openOffice(kind)
     const { hub, callbacks, sender } = office.process()
-    sender.answer = async () => ({ statusCode: 410, error: 'it answered 410', durationMs: 1 })
+    sender.answer = async () => GONE
     callbacks.start()
     await callbacks.register(anAgent(), 'session-1', URL_A)
     const settle = async () => {
