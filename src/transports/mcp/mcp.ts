@@ -34,11 +34,11 @@ export function mcpWith(offered: readonly Tool[]): TransportDefinition {
 }
 
 function createMcp(context: TransportContext, offered: readonly Tool[]): Transport {
-  const { hub, clock, defaults, logger, draining, version } = context
+  const { hub, callbacks, clock, defaults, logger, draining, version } = context
   const left = new LeftQuestions(clock)
   const parts: McpParts = {
     tools: offered,
-    context: { hub, clock, defaults, logger, draining, left },
+    context: { hub, callbacks, clock, defaults, logger, draining, left },
     logger,
     version,
   }

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import type { Callbacks } from '../../core/callbacks.ts'
 import type { LoopgateError } from '../../core/errors.ts'
 import type { Hub } from '../../core/hub.ts'
 import type { Clock, Log } from '../../core/ports.ts'
@@ -12,6 +13,7 @@ import type { LeftQuestions } from './left-questions.ts'
 /** What the tools work with, the same for every call. */
 export interface ToolContext {
   readonly hub: Hub
+  readonly callbacks: Pick<Callbacks, 'register'>
   readonly clock: Clock
   readonly defaults: SubmissionDefaults
   readonly logger: Log
