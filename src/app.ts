@@ -36,8 +36,8 @@ import { migrate } from './storage/migrate.ts'
 import { PgReceiptKeyStore } from './storage/receipt-key-store.ts'
 import { readSecret } from './storage/secret-store.ts'
 import { createStores, type Stores } from './storage/stores.ts'
-import { transports } from './transports/index.ts'
-import type { Transport, TransportContext } from './transports/transport.ts'
+import { transports as allTransports } from './transports/index.ts'
+import type { Transport, TransportContext, TransportDefinition } from './transports/transport.ts'
 import { urlProblem } from './transports/webhook/addresses.ts'
 import { HttpSender } from './transports/webhook/sender.ts'
 import { Signer } from './transports/webhook/signature.ts'
@@ -56,9 +56,10 @@ export async function startApp(
   logger: Logger,
   version: string,
   clock: Clock = systemClock,
+  transports: readonly TransportDefinition[] = allTransports,
 ): Promise<App> {
   const database = await openDatabase(config.database)
-  const parts = await prepare(database, config, { logger, version, clock })
+  const parts = await prepare(database, config, { logger, version, clock, transports })
   return startOn(parts, database, config)
 }
 
@@ -67,6 +68,7 @@ interface Around {
   readonly logger: Logger
   readonly version: string
   readonly clock: Clock
+  readonly transports: readonly TransportDefinition[]
 }
 
 async function prepare(database: Database, config: Config, around: Around) {
@@ -122,7 +124,8 @@ async function startOn(parts: Parts, database: Database, config: Config): Promis
 type Parts = Awaited<ReturnType<typeof build>>
 
 /** Makes every part and opens none. */
-async function build(database: Database, config: Config, { logger, version, clock }: Around) {
+async function build(database: Database, config: Config, around: Around) {
+  const { logger, version, clock } = around
   const address = remembered(() => addressOf(http, config.host))
   const publicAddress = () => config.publicUrl?.origin ?? address()
   const receiptKeys = await openReceiptKeys(database, clock, publicAddress)
@@ -163,7 +166,7 @@ async function build(database: Database, config: Config, { logger, version, cloc
     issueToken: (person) => tokens.issue(person),
     deliver: (requestId) => deliveries.wake(requestId),
   })
-  const built = buildTransports(config, {
+  const built = buildTransports(config, around.transports, {
     ...{ hub, http, auth, authorizations, logger, metrics, clock, upgrades, draining },
     ...{ deliveries, callbacks },
     ...{ webhookKey, approvals: stores.approvals, receiptKeys },
@@ -288,7 +291,11 @@ type TransportParts = Omit<
   'allowedOrigins' | 'connections' | 'defaults' | 'draining'
 > & { readonly metrics: PromMetrics; readonly draining: AbortController }
 
-function buildTransports(config: Config, parts: TransportParts): Transport[] {
+function buildTransports(
+  config: Config,
+  transports: readonly TransportDefinition[],
+  parts: TransportParts,
+): Transport[] {
   const { metrics, draining, ...rest } = parts
   return transports.map(({ create }) =>
     create({

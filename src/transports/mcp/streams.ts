@@ -40,6 +40,8 @@ export class Streams {
       if (value !== undefined) raw.setHeader(name, value)
     }
     raw.writeHead(response.status, headers)
+    // Some clients wait for them, and the first event may be far away.
+    raw.flushHeaders()
     const stream = new Stream(raw, response.body, this.#parts)
     const release = this.#parts.context.authorizations.hold(principalOf(reply.request), () =>
       stream.end(),
