@@ -2,8 +2,8 @@ import { LoopgateError } from '../../core/errors.ts'
 import type { Session, Submission } from '../../core/ports.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import { parseSubmission } from '../../protocol/requests.ts'
-import { answerInline } from './inline.ts'
-import type { ToolCall, ToolContext } from './tool.ts'
+import { askBeside, decideInline } from './inline.ts'
+import type { Resumed, ToolCall, ToolContext } from './tool.ts'
 
 /** Asking and waiting, as every tool does it that asks. */
 
@@ -77,6 +77,7 @@ export async function ask(
   recipients?: Submission['recipients'],
 ): Promise<Asked> {
   const { hub, defaults, left } = context
+  if (call.resumed) return resume(context, call, call.resumed)
   const session = await sessionOf(context, call, question)
   const key =
     question['idempotency_key'] ??
@@ -99,6 +100,18 @@ export async function ask(
   return { request: (await hub.submit(call.principal, submission)).request, session, body }
 }
 
+/** The question that the client put to its person meanwhile, and with the answer of that person. */
+async function resume(
+  context: ToolContext,
+  call: ToolCall,
+  { request, answer }: Resumed,
+): Promise<Asked> {
+  const session = await context.hub.session(call.principal, request.question.sessionId)
+  const isOpen = answer && request.state.status === 'pending'
+  const seen = isOpen ? await decideInline(context, call, request, answer) : request
+  return { request: seen, session, body: undefined }
+}
+
 /**
  * The request as soon as it is settled, or as it stands when the time is over or nobody waits any
  * more. Says at once, and then every ten seconds, that it waits.
@@ -112,7 +125,7 @@ export async function awaitAnswer(
   if (request.state.status !== 'pending' || seconds <= 0) return request
   const over = body && context.left.waits(call.principal, body, request.question.id)
   const stopTelling = tell(context, call, request, seconds)
-  const stopAsking = answerInline(context, call, request)
+  const stopAsking = askBeside(context, call, request)
   try {
     return await hold(context, call, request, seconds * 1_000)
   } finally {

@@ -2,7 +2,17 @@ import type { LoopgateError } from '../../core/errors.ts'
 import { toLoopgateError, toProblem } from '../../protocol/problem.ts'
 import { callIdOf } from './call-id.ts'
 import type { Connection } from './connection.ts'
-import { JsonRpcFailure, type McpParts, serverInfo } from './parts.ts'
+import {
+  INTERNAL_ERROR,
+  INVALID_PARAMS,
+  INVALID_REQUEST,
+  JsonRpcFailure,
+  type McpParts,
+  METHOD_NOT_FOUND,
+  PARSE_ERROR,
+  SERVER_ERROR,
+  serverInfo,
+} from './parts.ts'
 import { callTool, toToolJson, UnknownTool } from './tool.ts'
 import { INSTRUCTIONS } from './tools.ts'
 
@@ -10,12 +20,6 @@ import { INSTRUCTIONS } from './tools.ts'
  * JSON-RPC as old Loopgate clients send it: one object without `jsonrpc`, without a handshake, and
  * answered in kind.
  */
-
-const PARSE_ERROR = -32_700
-const INVALID_REQUEST = -32_600
-const METHOD_NOT_FOUND = -32_601
-const INVALID_PARAMS = -32_602
-const INTERNAL_ERROR = -32_603
 
 /** What old clients negotiated. */
 const LEGACY_VERSION = '2024-11-05'
@@ -81,7 +85,10 @@ async function perform(
         throw new JsonRpcFailure(INVALID_PARAMS, 'name must be a string')
       const { principal, sessionId, gone: signal } = connection
       const meta = typeof _meta === 'object' && _meta !== null ? { ..._meta } : undefined
-      const call = { principal, sessionId, signal, callId: callIdOf(meta), task: 'none' as const }
+      const call = {
+        ...{ principal, sessionId, signal, callId: callIdOf(meta), task: 'none' as const },
+        clientName: 'an MCP client',
+      }
       return callTool(tools, context, { ...call, progress: () => undefined }, { name, input })
     }
     default:
@@ -105,6 +112,5 @@ function codeOf({ code, status, details }: LoopgateError): number {
   if (code === 'INVALID_INPUT') {
     return details.issues?.some(({ path }) => path === '') ? PARSE_ERROR : INVALID_PARAMS
   }
-  // JSON-RPC 2.0, section 5.1: -32000 to -32099 are the server's own.
-  return status < 500 ? -32_000 : INTERNAL_ERROR
+  return status < 500 ? SERVER_ERROR : INTERNAL_ERROR
 }

@@ -3,7 +3,6 @@ import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/proto
 import {
   CallToolRequestSchema,
   CancelTaskRequestSchema,
-  ErrorCode,
   GetTaskPayloadRequestSchema,
   GetTaskRequestSchema,
   ListResourcesRequestSchema,
@@ -18,17 +17,24 @@ import {
 } from '@modelcontextprotocol/sdk/types.js'
 import { LoopgateError } from '../../core/errors.ts'
 import type { HitlRequest } from '../../core/request.ts'
-import { toLoopgateError, toProblem } from '../../protocol/problem.ts'
 import { awaitAnswer } from './asking.ts'
 import { callIdOf } from './call-id.ts'
 import { carried } from './connection.ts'
 import { elicitation } from './elicitation.ts'
 import type { LiveSession } from './live-session.ts'
 import { viewResult } from './next-step.ts'
-import { JsonRpcFailure, type McpParts } from './parts.ts'
+import {
+  INVALID_PARAMS,
+  JsonRpcFailure,
+  type McpParts,
+  METHOD_NOT_FOUND,
+  refuseUnknownTool,
+  SERVER_ERROR,
+  toFailure,
+} from './parts.ts'
 import { requestIdOf, TEMPLATES, toContents, toResource } from './resources.ts'
 import { POLL_MS, toTask } from './tasks.ts'
-import { callTool, type Tool, type ToolCall, toToolJson, UnknownTool } from './tool.ts'
+import { callTool, type Tool, type ToolCall, toToolJson } from './tool.ts'
 
 type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>
 
@@ -52,13 +58,14 @@ function handleTools(server: Server, session: LiveSession, parts: McpParts): voi
   server.setRequestHandler(CallToolRequestSchema, async ({ params }, extra) => {
     const { name, arguments: input, task } = params
     if (task && tools.find((tool) => tool.name === name)?.canTakeLong === false) {
-      throw new JsonRpcFailure(ErrorCode.MethodNotFound, `${name} makes no tasks`)
+      throw new JsonRpcFailure(METHOD_NOT_FOUND, `${name} makes no tasks`)
     }
     leaveWhenCancelled(session, extra)
     const call = callOf(server, session, extra, task !== undefined)
-    const outcome = await callTool(tools, context, call, { name, input }).catch(refuseUnknown)
+    const outcome = await callTool(tools, context, call, { name, input }).catch(refuseUnknownTool)
     if ('task' in outcome) return { task: toLegacyTask(outcome.task) }
-    if (task) throw new JsonRpcFailure(ErrorCode.InvalidParams, outcome.content[0]?.text ?? '')
+    if ('asks' in outcome) throw new Error('this revision asks beside, never between')
+    if (task) throw new JsonRpcFailure(INVALID_PARAMS, outcome.content[0]?.text ?? '')
     return { ...outcome, content: [...outcome.content] }
   })
 }
@@ -87,6 +94,7 @@ function callOf(
 ): ToolCall {
   const { sessionId, gone } = carried(extra.authInfo)
   const { progressToken } = extra._meta ?? {}
+  const client = server.getClientVersion()
   return {
     principal,
     sessionId,
@@ -100,13 +108,9 @@ function callOf(
         .sendNotification({ method: 'notifications/progress', params })
         .catch(() => undefined)
     },
-    inline: elicitation(server, extra.requestId),
+    clientName: client?.title ?? client?.name ?? 'an MCP client',
+    askBeside: elicitation(server, extra.requestId),
   }
-}
-
-function refuseUnknown(error: unknown): never {
-  if (error instanceof UnknownTool) throw new JsonRpcFailure(ErrorCode.InvalidParams, error.message)
-  throw error
 }
 
 function handleResources(server: Server, session: LiveSession, { context }: McpParts): void {
@@ -136,18 +140,11 @@ const noResource =
   (error: unknown): never => {
     throw isUnknown(error)
       ? new JsonRpcFailure(RESOURCE_NOT_FOUND, 'Resource not found', { uri })
-      : toMcpError(error)
+      : toFailure(error)
   }
 
 const isUnknown = (error: unknown): boolean =>
   error instanceof LoopgateError && error.code === 'REQUEST_NOT_FOUND'
-
-function toMcpError(thrown: unknown): JsonRpcFailure {
-  const error = toLoopgateError(thrown)
-  const isTheirs = error.status < 500
-  const code = isTheirs ? ErrorCode.InvalidParams : ErrorCode.InternalError
-  return new JsonRpcFailure(code, error.message, toProblem(error))
-}
 
 const toLegacyTask = (request: HitlRequest) => ({
   ...toTask(request),
@@ -163,8 +160,8 @@ function handleTasks(server: Server, session: LiveSession, { context }: McpParts
   const find = (taskId: string) =>
     hub.get(principal, taskId).catch((error: unknown) => {
       throw isUnknown(error)
-        ? new JsonRpcFailure(ErrorCode.InvalidParams, 'there is no task of this id')
-        : toMcpError(error)
+        ? new JsonRpcFailure(INVALID_PARAMS, 'there is no task of this id')
+        : toFailure(error)
     })
   server.setRequestHandler(GetTaskRequestSchema, async ({ params: { taskId } }) =>
     toLegacyTask(await find(taskId)),
@@ -175,11 +172,11 @@ function handleTasks(server: Server, session: LiveSession, { context }: McpParts
   server.setRequestHandler(GetTaskPayloadRequestSchema, async ({ params: { taskId } }, extra) => {
     leaveWhenCancelled(session, extra)
     const request = await find(taskId)
-    const call = { ...callOf(server, session, extra, false), inline: undefined }
+    const call = { ...callOf(server, session, extra, false), askBeside: undefined }
     const asked = { request, body: undefined }
     const settled = await awaitAnswer(context, call, asked, UNTIL_SETTLED_SECONDS)
     if (settled.state.status === 'pending') {
-      throw new JsonRpcFailure(ErrorCode.ConnectionClosed, 'the server is stopping; ask again')
+      throw new JsonRpcFailure(SERVER_ERROR, 'the server is stopping; ask again')
     }
     const result = await viewResult(context, settled)
     const _meta = { 'io.modelcontextprotocol/related-task': { taskId } }
@@ -189,7 +186,7 @@ function handleTasks(server: Server, session: LiveSession, { context }: McpParts
     await find(taskId)
     return toLegacyTask(
       await hub.cancel(principal, taskId).catch((error: unknown) => {
-        throw toMcpError(error)
+        throw toFailure(error)
       }),
     )
   })

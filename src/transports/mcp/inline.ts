@@ -1,25 +1,33 @@
 import { LoopgateError } from '../../core/errors.ts'
 import { type Person, type Principal, principalKey } from '../../core/principal.ts'
-import { type HitlRequest, isInlineAllowed } from '../../core/request.ts'
+import { type Answer, type HitlRequest, INLINE, isInlineAllowed } from '../../core/request.ts'
 import type { ToolCall, ToolContext } from './tool.ts'
 
 /** Rounds of judging an answer again because the reviewers were changed at that moment. */
 const MAX_ROUNDS = 3
+
+/** Whether the client is to put the question to its person before it calls again. */
+export const asksBetween = ({ asksBetween, resumed }: ToolCall, request: HitlRequest): boolean =>
+  asksBetween === true &&
+  !resumed &&
+  request.state.status === 'pending' &&
+  isInlineAllowed(request.question.reviewers)
 
 /**
  * Asks the person at the client beside everybody else, when the session lets that person answer. The
  * first answer counts, wherever it comes from; who declines or closes the question has not answered
  * it. Returns what stops asking.
  */
-export function answerInline(
-  context: ToolContext,
-  call: ToolCall,
-  request: HitlRequest,
-): () => void {
-  if (!call.inline || !isInlineAllowed(request.question.reviewers)) return () => undefined
+export function askBeside(context: ToolContext, call: ToolCall, request: HitlRequest): () => void {
+  const ask = call.askBeside
+  if (!ask || !isInlineAllowed(request.question.reviewers)) return () => undefined
   const over = new AbortController()
   const signal = AbortSignal.any([over.signal, call.signal])
-  void settleInline(context, call, request, signal).catch((error: unknown) => {
+  const settle = async () => {
+    const answer = await ask(request, signal)
+    if (answer && !signal.aborted) await decideInline(context, call, request, answer)
+  }
+  void settle().catch((error: unknown) => {
     // Somebody else was faster, or the client is gone.
     if (signal.aborted || error instanceof LoopgateError) return
     context.logger.warn({ err: error }, 'the person at an MCP client could not be asked')
@@ -27,28 +35,33 @@ export function answerInline(
   return () => over.abort()
 }
 
-async function settleInline(
+/**
+ * What the person at the client answered, if the session lets that person answer, then and now.
+ * @throws {LoopgateError} as Hub.decideWhile.
+ */
+export async function decideInline(
   { hub }: ToolContext,
-  { inline, principal }: ToolCall,
+  { principal, clientName }: ToolCall,
   request: HitlRequest,
-  signal: AbortSignal,
-): Promise<void> {
-  const answer = await inline?.ask(request, signal)
-  if (!inline || !answer || signal.aborted) return
-  const person = personAt(principal, inline.clientName)
+  answer: Answer,
+): Promise<HitlRequest> {
+  const person = personAt(principal, clientName)
+  const stored = { request, settledBy: null }
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const { reviewers } = await hub.session(principal, request.question.sessionId)
-    if (!isInlineAllowed(reviewers)) return
-    const stored = { request, settledBy: null }
-    if (await hub.decideWhile(reviewers, person, stored, answer)) return
+    const isAllowed = isInlineAllowed(reviewers) && isInlineAllowed(request.question.reviewers)
+    if (!isAllowed) break
+    const decided = await hub.decideWhile(reviewers, person, stored, answer)
+    if (decided) return decided
   }
+  return request
 }
 
 /** Known only as whoever sits at a client that has this credential. */
 const personAt = (principal: Principal, clientName: string): Person => ({
   type: 'person',
   tenant: principal.tenant,
-  channel: 'mcp',
+  channel: INLINE.channel,
   id: principalKey(principal),
   name: `the user of ${clientName}`,
 })

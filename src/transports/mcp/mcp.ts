@@ -1,3 +1,4 @@
+import { isLegacyRequest } from '@modelcontextprotocol/server'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import * as z from 'zod'
 import { LoopgateError } from '../../core/errors.ts'
@@ -16,6 +17,7 @@ import { answerBare, bareCapabilities, isBare, toJsonRpcError } from './bare.ts'
 import { type Connection, carry } from './connection.ts'
 import { LeftQuestions } from './left-questions.ts'
 import type { McpParts } from './parts.ts'
+import { serve2026 } from './revision-2026.ts'
 import { McpSessions } from './sessions.ts'
 import { Streams } from './streams.ts'
 import { type Tool, toToolJson } from './tool.ts'
@@ -110,13 +112,16 @@ function connect(request: FastifyRequest, reply: FastifyReply): Connection {
 }
 
 async function serve(
-  { sessions, streams }: Served,
+  { parts, sessions, streams }: Served,
   connection: Connection,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const { body } = request
   const web = toWebRequest(request, connection.gone)
+  if (!(await isLegacyRequest(web, body))) {
+    return streams.send(reply, await serve2026(parts, connection, web, body))
+  }
   if (isInitialize(body)) return streams.send(reply, await sessions.begin(connection, web, body))
   const id = request.headers['mcp-session-id']?.toString()
   if (id === undefined) {

@@ -1,5 +1,6 @@
 import type { Log } from '../../core/ports.ts'
-import type { Tool, ToolContext } from './tool.ts'
+import { toLoopgateError, toProblem } from '../../protocol/problem.ts'
+import { type Tool, type ToolContext, UnknownTool } from './tool.ts'
 
 /** What the revisions of MCP have in common. */
 export interface McpParts {
@@ -21,4 +22,25 @@ export class JsonRpcFailure extends Error {
     this.code = code
     this.data = data
   }
+}
+
+/** JSON-RPC 2.0, section 5.1. From -32000 to -32099 are the server's own. */
+export const PARSE_ERROR = -32_700
+export const INVALID_REQUEST = -32_600
+export const METHOD_NOT_FOUND = -32_601
+export const INVALID_PARAMS = -32_602
+export const INTERNAL_ERROR = -32_603
+export const SERVER_ERROR = -32_000
+
+/** An error of ours where MCP has no result to say it in. */
+export function toFailure(thrown: unknown, data?: object): JsonRpcFailure {
+  const error = toLoopgateError(thrown)
+  const code = error.status < 500 ? INVALID_PARAMS : INTERNAL_ERROR
+  return new JsonRpcFailure(code, error.message, data ?? toProblem(error))
+}
+
+/** A tool that is not there is an error of the protocol (tools, "Error Handling"). */
+export function refuseUnknownTool(error: unknown): never {
+  if (error instanceof UnknownTool) throw new JsonRpcFailure(INVALID_PARAMS, error.message)
+  throw error
 }

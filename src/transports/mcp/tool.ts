@@ -38,15 +38,25 @@ export interface ToolCall {
   readonly signal: AbortSignal
   /** Tells a client that wants to know. `progress` grows from call to call. */
   progress(progress: number, total: number, message: string): void
-  /** Asks the person at the client; undefined when the client can not. */
-  readonly inline?: InlineAsking | undefined
+  readonly clientName: string
+  /**
+   * Asks the person at the client while others are asked, too; undefined when the client can not.
+   * Resolves to undefined when the person did not answer.
+   */
+  readonly askBeside?:
+    | ((request: HitlRequest, signal: AbortSignal) => Promise<Answer | undefined>)
+    | undefined
+  /** Whether the client asks its person when the outcome says so, and then calls again. */
+  readonly asksBetween?: boolean
+  /** Set when it has done that. */
+  readonly resumed?: Resumed | undefined
 }
 
-/** Asking the person at the client. */
-export interface InlineAsking {
-  readonly clientName: string
+/** A question that the client put to its person, and what came of it. */
+export interface Resumed {
+  readonly request: HitlRequest
   /** Undefined when the person did not answer. */
-  ask(request: HitlRequest, signal: AbortSignal): Promise<Answer | undefined>
+  readonly answer: Answer | undefined
 }
 
 export interface ContentBlock {
@@ -61,8 +71,11 @@ export interface ToolResult {
   readonly isError?: true
 }
 
-/** What came of a call: a result, or a question that the client follows as a task. */
-export type Outcome = ToolResult | { readonly task: HitlRequest }
+/**
+ * What came of a call: a result, a question that the client follows as a task, or one that it puts to
+ * its person before it calls again.
+ */
+export type Outcome = ToolResult | { readonly task: HitlRequest } | { readonly asks: HitlRequest }
 
 export interface Annotations {
   readonly readOnlyHint: boolean
@@ -161,7 +174,7 @@ function toJsonSchema(schema: z.ZodType, io: 'input' | 'output'): ObjectSchema {
   }) as unknown as ObjectSchema
 }
 
-/** Unknown to the registry: an error of the protocol, not of the tool (tools, "Error Handling"). */
+/** A name that is not in the registry. */
 export class UnknownTool extends Error {}
 
 /** Calls a tool by name. What goes wrong in the tool is a result; an unknown name is thrown. */

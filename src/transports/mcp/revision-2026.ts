@@ -1,0 +1,257 @@
+import {
+  CLIENT_CAPABILITIES_META_KEY,
+  CLIENT_INFO_META_KEY,
+  type ClientCapabilities,
+  createMcpHandler,
+  type Implementation,
+  inputRequired,
+  Server,
+  type ServerContext,
+  type ServerEventBus,
+} from '@modelcontextprotocol/server'
+import * as z from 'zod'
+import { LoopgateError } from '../../core/errors.ts'
+import type { HitlRequest } from '../../core/request.ts'
+import type { Subscription } from '../../core/subscription.ts'
+import { callIdOf } from './call-id.ts'
+import type { Connection } from './connection.ts'
+import { ANSWER, toAnswer, toForm } from './form.ts'
+import { viewResult } from './next-step.ts'
+import {
+  INVALID_PARAMS,
+  JsonRpcFailure,
+  type McpParts,
+  refuseUnknownTool,
+  serverInfo,
+  toFailure,
+} from './parts.ts'
+import { follow, requestIdOf, TEMPLATES, toContents, toResource } from './resources.ts'
+import { POLL_MS, toTask } from './tasks.ts'
+import { callTool, type Resumed, type ToolCall, toToolJson } from './tool.ts'
+import { INSTRUCTIONS } from './tools.ts'
+
+/** The tasks extension (ext-tasks, SEP-2663). */
+const TASKS = 'io.modelcontextprotocol/tasks'
+/** A client that does not follow more than this is served; the rest is left out of what is honored. */
+const MAX_FOLLOWED = 100
+const MISSING_CAPABILITY = -32_021
+
+/** What is the same for everybody may be kept by whoever is in between. */
+const LISTS = { ttlMs: 300_000, cacheScope: 'public' } as const
+
+const taskParams = z.looseObject({ taskId: z.string() })
+const anyResult = z.looseObject({})
+
+/**
+ * Revision 2026-07-28: no sessions, every request for itself. Whoever closes the response does not
+ * wait any more; the question stays open, and the repeated call finds it.
+ */
+export function serve2026(
+  parts: McpParts,
+  connection: Connection,
+  request: Request,
+  body: unknown,
+): Promise<Response> {
+  const handler = createMcpHandler(() => serverFor(parts, connection), {
+    legacy: 'reject',
+    bus: busFor(parts, connection, body),
+    onerror: (error) => parts.logger.debug({ err: error }, 'an MCP message'),
+  })
+  return handler.fetch(request, { parsedBody: body })
+}
+
+function serverFor(parts: McpParts, connection: Connection): Server {
+  const server = new Server(serverInfo(parts.version), {
+    capabilities: {
+      tools: {},
+      resources: { subscribe: true },
+      extensions: { [TASKS]: {} },
+    },
+    instructions: INSTRUCTIONS,
+    cacheHints: {
+      'server/discover': LISTS,
+      'tools/list': LISTS,
+      'resources/templates/list': LISTS,
+    },
+  })
+  handleTools(server, parts, connection)
+  handleResources(server, parts, connection)
+  handleTasks(server, parts, connection)
+  return server
+}
+
+function handleTools(server: Server, parts: McpParts, connection: Connection): void {
+  const { tools, context } = parts
+  server.setRequestHandler('tools/list', () => ({ tools: tools.map(toToolJson) }))
+
+  server.setRequestHandler('tools/call', async ({ params }, ctx) => {
+    const { name, arguments: input } = params
+    const call = await callOf(parts, connection, ctx)
+    const outcome = await callTool(tools, context, call, { name, input }).catch(refuseUnknownTool)
+    if ('task' in outcome) return toCreated(outcome.task)
+    if ('asks' in outcome) return toInputRequired(outcome.asks)
+    return { ...outcome, content: [...outcome.content] }
+  })
+}
+
+/** CreateTaskResult of the extension, where tools/call has its result. */
+const toCreated = (request: HitlRequest) => ({
+  resultType: 'task',
+  content: [],
+  ...toModernTask(request),
+})
+
+const toInputRequired = (request: HitlRequest) =>
+  inputRequired({
+    inputRequests: { [ANSWER]: inputRequired.elicit(toForm(request)) },
+    // Only an id, by which nobody finds what is not his own: what comes back needs no trust.
+    requestState: request.question.id,
+  })
+
+/** What the client says of itself with every request. */
+function declared({ envelope }: ServerContext['mcpReq']) {
+  const given = envelope as Readonly<Record<string, unknown>> | undefined
+  return {
+    capabilities: given?.[CLIENT_CAPABILITIES_META_KEY] as ClientCapabilities | undefined,
+    client: given?.[CLIENT_INFO_META_KEY] as Implementation | undefined,
+  }
+}
+
+async function callOf(
+  { context }: McpParts,
+  { principal, sessionId, gone }: Connection,
+  { mcpReq }: ServerContext,
+): Promise<ToolCall> {
+  const { capabilities, client } = declared(mcpReq)
+  const { progressToken } = mcpReq._meta ?? {}
+  return {
+    principal,
+    sessionId,
+    callId: callIdOf(mcpReq._meta),
+    task: capabilities?.extensions?.[TASKS] ? 'taken' : 'none',
+    signal: AbortSignal.any([mcpReq.signal, gone]),
+    progress(progress, total, message) {
+      if (progressToken === undefined) return
+      const params = { progressToken, progress, total, message }
+      void mcpReq.notify({ method: 'notifications/progress', params }).catch(() => undefined)
+    },
+    clientName: client?.title ?? client?.name ?? 'an MCP client',
+    asksBetween: capabilities?.elicitation?.form !== undefined,
+    resumed: await resumedOf(context.hub, principal, mcpReq),
+  }
+}
+
+/** The question that an earlier round of this call asked, and what the person at the client said. */
+async function resumedOf(
+  hub: McpParts['context']['hub'],
+  principal: Connection['principal'],
+  { requestState, inputResponses }: ServerContext['mcpReq'],
+): Promise<Resumed | undefined> {
+  const id = requestState<string>()
+  if (typeof id !== 'string') return undefined
+  const request = await hub.get(principal, id).catch((error: unknown) => {
+    throw error instanceof LoopgateError && error.code === 'REQUEST_NOT_FOUND'
+      ? new JsonRpcFailure(INVALID_PARAMS, 'requestState is none of this server')
+      : toFailure(error)
+  })
+  const response = inputResponses?.[ANSWER] as Record<string, unknown> | undefined
+  return { request, answer: response && toAnswer(request, response) }
+}
+
+function handleResources(server: Server, { context }: McpParts, { principal }: Connection): void {
+  const { hub } = context
+  server.setRequestHandler('resources/list', async () => ({
+    resources: (await hub.listPending(principal)).map(toResource),
+  }))
+  server.setRequestHandler('resources/templates/list', () => ({ resourceTemplates: TEMPLATES }))
+  server.setRequestHandler('resources/read', async ({ params: { uri } }) => {
+    const request = await hub.get(principal, requestIdOf(uri) ?? '').catch((error: unknown) => {
+      throw toFailure(error, { uri })
+    })
+    return toContents(uri, request)
+  })
+}
+
+const toModernTask = (request: HitlRequest) => ({
+  ...toTask(request),
+  // Kept as long as the request is.
+  ttlMs: null,
+  pollIntervalMs: POLL_MS,
+})
+
+/** Tasks of the extension: the id of a task is that of the request. */
+function handleTasks(server: Server, { context }: McpParts, { principal }: Connection): void {
+  const { hub } = context
+  const schemas = { params: taskParams, result: anyResult }
+  const find = (taskId: string) =>
+    hub.get(principal, taskId).catch((error: unknown) => {
+      throw toFailure(error)
+    })
+
+  server.setRequestHandler('tasks/get', schemas, async ({ taskId }, ctx) => {
+    requireTasks(ctx)
+    const request = await find(taskId)
+    const task = { resultType: 'complete', ...toModernTask(request) }
+    if (task.status !== 'completed') return task
+    return { ...task, result: { resultType: 'complete', ...(await viewResult(context, request)) } }
+  })
+  // No task of ours asks its client for anything, so whatever comes is ignored, as the extension says.
+  server.setRequestHandler('tasks/update', schemas, async ({ taskId }, ctx) => {
+    requireTasks(ctx)
+    await find(taskId)
+    return { resultType: 'complete' }
+  })
+  server.setRequestHandler('tasks/cancel', schemas, async ({ taskId }, ctx) => {
+    requireTasks(ctx)
+    await find(taskId)
+    // One that has ended stays as it is, and that is no error.
+    await hub.cancel(principal, taskId).catch((error: unknown) => {
+      const isOver = error instanceof LoopgateError && error.code === 'REQUEST_ALREADY_SETTLED'
+      if (!isOver) throw toFailure(error)
+    })
+    return { resultType: 'complete' }
+  })
+}
+
+function requireTasks({ mcpReq }: ServerContext): void {
+  if (declared(mcpReq).capabilities?.extensions?.[TASKS]) return
+  throw new JsonRpcFailure(MISSING_CAPABILITY, `this needs the client capability ${TASKS}`, {
+    requiredCapabilities: { extensions: { [TASKS]: {} } },
+  })
+}
+
+const listenParams = z.object({
+  params: z.object({
+    notifications: z.object({ resourceSubscriptions: z.array(z.string()) }),
+  }),
+})
+
+/** What this principal hears of: the changes of the resources that its request names, if they are its own. */
+function busFor(
+  { context, logger }: McpParts,
+  { principal }: Connection,
+  body: unknown,
+): ServerEventBus {
+  const named = listenParams.safeParse(body).data?.params.notifications.resourceSubscriptions ?? []
+  return {
+    publish: () => undefined,
+    subscribe(listener) {
+      let isOver = false
+      const open = new Set<Subscription>()
+      const start = async (uri: string) => {
+        const request = await context.hub.get(principal, requestIdOf(uri) ?? '')
+        const changed = () => listener({ kind: 'resource_updated', uri })
+        const subscription = await follow(context.hub, principal, request, changed)
+        if (isOver) subscription.end('left')
+        else open.add(subscription)
+      }
+      for (const uri of named.slice(0, MAX_FOLLOWED)) {
+        void start(uri).catch((error: unknown) => logger.debug({ err: error }, 'not followed'))
+      }
+      return () => {
+        isOver = true
+        for (const subscription of open) subscription.end('left')
+      }
+    },
+  }
+}
