@@ -74,7 +74,7 @@ export class HttpAuthenticator implements Authenticator {
       if (this.#isLocal(knock)) return LOCAL
       throw new LoopgateError(
         'UNAUTHORIZED',
-        'send a credential as "Authorization: Bearer …" or "X-API-Key: …"',
+        'send an API key as "Authorization: Bearer …" or "X-API-Key: …"; a user makes keys with POST /api/user/apikeys',
       )
     }
     // Two credentials are none: which of them holds must not depend on who reads.

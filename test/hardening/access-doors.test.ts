@@ -34,6 +34,11 @@ const CLOSED = [
   ['GET', '/api/user/apikeys'],
   ['DELETE', '/api/user/apikeys/:id'],
   ['POST', '/api/tickets'],
+  ['POST', '/mcp'],
+  ['GET', '/mcp'],
+  ['DELETE', '/mcp'],
+  ['GET', '/mcp/tools'],
+  ['GET', '/mcp/capabilities'],
   // Open to Prometheus on this machine; from elsewhere a credential is needed.
   ['GET', '/metrics'],
 ] as const
@@ -42,7 +47,7 @@ const CLOSED = [
 const OPEN = [
   ...['/health', '/livez', '/readyz', '/console', '/.well-known/webhook-key'],
   ...['/api/auth/register', '/api/auth/login', '/api/auth/link', '/telegram/webhook'],
-  ...['/.well-known/jwks.json', '/socket.io/'],
+  ...['/.well-known/jwks.json', '/socket.io/', '/register'],
 ]
 
 const JSON_TYPE = { 'content-type': 'application/json' }

@@ -4,6 +4,7 @@ import * as z from 'zod'
 import { LoopgateError } from '../../core/errors.ts'
 import { id, parse } from '../../protocol/fields.ts'
 import { decodeJson } from '../../protocol/json.ts'
+import { toProblem } from '../../protocol/problem.ts'
 import { Backlogs } from '../backlog.ts'
 import { DeadPeers } from '../dead-peers.ts'
 import {
@@ -24,6 +25,10 @@ import { type Tool, toToolJson } from './tool.ts'
 import { tools } from './tools.ts'
 
 const PATH = '/mcp'
+
+const NO_OAUTH =
+  'Loopgate knows its clients by API keys and has no OAuth: give the client the header ' +
+  '"Authorization: Bearer <key>". A user of Loopgate makes keys with POST /api/user/apikeys.'
 
 const address = z.object({ session_id: id.optional() })
 
@@ -50,10 +55,13 @@ function createMcp(context: TransportContext, offered: readonly Tool[]): Transpo
   const sessions = new McpSessions(parts, context.mcpSessions)
   context.http.register((scope, _options, registered) => {
     acceptAnything(scope)
-    // As JSON-RPC says errors, with the problem as data.
     scope.setErrorHandler((thrown: Error, request, reply) => {
-      const error = toJsonRpcError(context.refuse(thrown, request, reply))
-      return reply.send({ jsonrpc: '2.0', error, id: null })
+      const error = context.refuse(thrown, request, reply)
+      // What can not be read as a message is answered as one. Who is not let in gets what all get.
+      if (error.code === 'INVALID_INPUT') {
+        return reply.send({ jsonrpc: '2.0', error: toJsonRpcError(error), id: null })
+      }
+      return reply.type('application/problem+json').send(JSON.stringify(toProblem(error)))
     })
     addRoutes(scope, context, { parts, sessions, streams })
     registered()
@@ -96,11 +104,15 @@ function addRoutes(scope: FastifyInstance, { auth }: TransportContext, served: S
     })
   }
 
-  scope.get(`${PATH}/tools`, { onRequest }, () => ({
+  scope.get('/mcp/tools', { onRequest }, () => ({
     result: { tools: parts.tools.map(toToolJson) },
     id: 'tools-list',
   }))
-  scope.get(`${PATH}/capabilities`, { onRequest }, () => bareCapabilities(parts.version))
+  // Where a client without a key looks next (RFC 7591); it shows its user what it reads there.
+  scope.post('/register', () => {
+    throw new LoopgateError('NOT_FOUND', NO_OAUTH)
+  })
+  scope.get('/mcp/capabilities', { onRequest }, () => bareCapabilities(parts.version))
 }
 
 function connect(request: FastifyRequest, reply: FastifyReply): Connection {
