@@ -102,9 +102,12 @@ function toTable(times: Map<string, number[]>): string {
     return [name, p50.toFixed(2), p90.toFixed(2), p99.toFixed(2), `${times50} ×`, `${times99} ×`]
   })
   const head = ['', 'p50 ms', 'p90 ms', 'p99 ms', 'p50 / control', 'p99 / control']
-  const [same, other] = ['WebSocket', 'WebSocket, other process'].map(
-    (name) => percentiles(times.get(name) ?? []).p50,
-  )
-  const ratio = ((other ?? 0) / (same ?? 1)).toFixed(2)
-  return `${table(head, rows)}\n\nOther process / same process, p50: ${ratio} ×`
+  const p50 = (name: string) => percentiles(times.get(name) ?? []).p50
+  const beside = (name: string) => `${(p50(name) / p50('WebSocket')).toFixed(2)} ×`
+  return [
+    table(head, rows),
+    '',
+    `Other process / same process, p50: ${beside('WebSocket, other process')}`,
+    `MCP tool call / WebSocket, p50: ${beside('MCP tool call')}`,
+  ].join('\n')
 }

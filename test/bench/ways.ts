@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { Agent, get } from 'node:http'
+import { Client } from '@modelcontextprotocol/sdk/client/index.js'
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { createParser } from 'eventsource-parser'
 import { io } from 'socket.io-client'
 import { WebSocket } from 'ws'
@@ -48,7 +51,7 @@ class Arrival {
 
 export async function openWays(bench: Bench, rounds: number): Promise<Way[]> {
   const ways = [await controlWay(bench, rounds)]
-  const openers = [webSocketWay, sseWay, socketIoWay, longPollWay, otherProcessWay]
+  const openers = [...[webSocketWay, sseWay, socketIoWay, longPollWay, mcpWay], otherProcessWay]
   for (const [i, open] of openers.entries()) {
     ways.push(await open(await askAll(bench, 900_001 + i, rounds)))
   }
@@ -81,6 +84,7 @@ async function controlWay({ controlAddress, post }: Bench, rounds: number): Prom
 interface Asked {
   readonly bench: Bench
   readonly sessionId: string
+  readonly ids: readonly string[]
   press(round: number): Promise<unknown>
 }
 
@@ -105,6 +109,7 @@ async function askAll(bench: Bench, reviewer: number, rounds: number): Promise<A
   return {
     bench,
     sessionId,
+    ids,
     press: (round) => {
       const card = cards.get(ids[round] ?? '')
       const update = {
@@ -234,5 +239,29 @@ async function longPollWay({ bench, sessionId, press }: Asked): Promise<Way> {
     prepare: decided,
     press,
     close: () => agent.destroy(),
+  }
+}
+
+/** A tool call that waits for the answer, held open; by the SDK's client, as agents make it. */
+async function mcpWay({ bench, ids, press }: Asked): Promise<Way> {
+  const client = new Client({ name: 'bench', version: '1.0.0' })
+  // With this project's strictest option, the SDK's transport is no Transport of its own.
+  const url = new URL(`${bench.address}/mcp`)
+  await client.connect(new StreamableHTTPClientTransport(url) as Transport)
+  return {
+    name: 'MCP tool call',
+    prepare: async (round) => {
+      const input = { request_id: ids[round], wait_seconds: 45 }
+      const { structuredContent } = await client.callTool({
+        name: 'check_request_status',
+        arguments: input,
+      })
+      const at = performance.now()
+      const { status } = structuredContent as { status: string }
+      if (status !== 'completed') throw new Error(`the call was answered with ${status}`)
+      return at
+    },
+    press,
+    close: () => void client.close(),
   }
 }
