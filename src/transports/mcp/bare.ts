@@ -13,7 +13,7 @@ import {
   SERVER_ERROR,
   serverInfo,
 } from './parts.ts'
-import { callTool, toToolJson, UnknownTool } from './tool.ts'
+import { callTool, UnknownTool } from './tool.ts'
 import { INSTRUCTIONS } from './tools.ts'
 
 /**
@@ -62,7 +62,7 @@ export async function answerBare(
 }
 
 async function perform(
-  { tools, context, version }: McpParts,
+  { tools, listed, context, version }: McpParts,
   connection: Connection,
   method: string,
   params: Readonly<Record<string, unknown>>,
@@ -78,7 +78,7 @@ async function perform(
     case 'ping':
       return {}
     case 'tools/list':
-      return { tools: tools.map(toToolJson) }
+      return { tools: listed }
     case 'tools/call': {
       const { name, arguments: input, _meta } = params
       if (typeof name !== 'string')

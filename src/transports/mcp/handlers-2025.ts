@@ -34,7 +34,7 @@ import {
 } from './parts.ts'
 import { requestIdOf, TEMPLATES, toContents, toResource } from './resources.ts'
 import { POLL_MS, toTask } from './tasks.ts'
-import { callTool, type Tool, type ToolCall, toToolJson } from './tool.ts'
+import { callTool, type ToolCall } from './tool.ts'
 
 type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>
 
@@ -52,12 +52,17 @@ export function handleRequests(server: Server, session: LiveSession, parts: McpP
 }
 
 function handleTools(server: Server, session: LiveSession, parts: McpParts): void {
-  const { tools, context } = parts
-  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: tools.map(toListed) }))
+  const { tools, listed, context } = parts
+  const long = new Set(tools.filter(({ canTakeLong }) => canTakeLong).map(({ name }) => name))
+  const withTasks = listed.map((tool) => ({
+    ...tool,
+    ...(long.has(tool.name) && { execution: { taskSupport: 'optional' as const } }),
+  }))
+  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: withTasks }))
 
   server.setRequestHandler(CallToolRequestSchema, async ({ params }, extra) => {
     const { name, arguments: input, task } = params
-    if (task && tools.find((tool) => tool.name === name)?.canTakeLong === false) {
+    if (task && !long.has(name)) {
       throw new JsonRpcFailure(METHOD_NOT_FOUND, `${name} makes no tasks`)
     }
     leaveWhenCancelled(session, extra)
@@ -69,11 +74,6 @@ function handleTools(server: Server, session: LiveSession, parts: McpParts): voi
     return { ...outcome, content: [...outcome.content] }
   })
 }
-
-const toListed = (tool: Tool) => ({
-  ...toToolJson(tool),
-  ...(tool.canTakeLong && { execution: { taskSupport: 'optional' as const } }),
-})
 
 /**
  * The SDK answers nothing to a request that was cancelled, and leaves its stream open. The answer that

@@ -45,6 +45,7 @@ function createMcp(context: TransportContext, offered: readonly Tool[]): Transpo
   const left = new LeftQuestions(clock)
   const parts: McpParts = {
     tools: offered,
+    listed: offered.map(toToolJson),
     context: { hub, callbacks, clock, defaults, logger, draining, left },
     logger,
     version,
@@ -105,7 +106,7 @@ function addRoutes(scope: FastifyInstance, { auth }: TransportContext, served: S
   }
 
   scope.get('/mcp/tools', { onRequest }, () => ({
-    result: { tools: parts.tools.map(toToolJson) },
+    result: { tools: parts.listed },
     id: 'tools-list',
   }))
   // Where a client without a key looks next (RFC 7591); it shows its user what it reads there.
@@ -132,7 +133,8 @@ async function serve(
   const { body } = request
   const web = toWebRequest(request, connection.gone)
   if (!(await isLegacyRequest(web, body))) {
-    return streams.send(reply, await serve2026(parts, connection, web, body))
+    const isStanding = isListen(body)
+    return streams.send(reply, await serve2026(parts, connection, web, body), isStanding)
   }
   if (isInitialize(body)) return streams.send(reply, await sessions.begin(connection, web, body))
   const id = request.headers['mcp-session-id']?.toString()
@@ -142,18 +144,26 @@ async function serve(
       refuse(400, -32_000, 'Bad Request: no Mcp-Session-Id; initialize first'),
     )
   }
-  const session = await sessions.find(connection, id)
-  if (!session) {
+  const entered = await sessions.enter(connection, id)
+  if (!entered)
     return streams.send(reply, refuse(404, -32_001, 'Session not found: initialize again'))
-  }
-  return session.during(async () => {
+  const { session, leave } = entered
+  try {
     const options = { parsedBody: body, authInfo: carry(connection) }
     const response = await session.transport.handleRequest(web, options)
     if (request.method === 'DELETE' && response.ok) await sessions.end(session)
     if (request.method === 'GET' && response.ok) session.opened()
-    return streams.send(reply, response)
-  })
+    return await streams.send(reply, response, request.method === 'GET')
+  } finally {
+    leave()
+  }
 }
+
+const isListen = (body: unknown): boolean =>
+  typeof body === 'object' &&
+  body !== null &&
+  'method' in body &&
+  body.method === 'subscriptions/listen'
 
 const isInitialize = (body: unknown): body is { method: 'initialize'; params?: object } =>
   typeof body === 'object' && body !== null && 'method' in body && body.method === 'initialize'

@@ -21,7 +21,10 @@ async function nextStep(
     case null:
       return pendingStep(request, session && (await hub.invite(session)))
     case 'approved':
-      return 'A person approved this. Do exactly what was asked, and nothing beyond it.'
+      return (
+        'A person approved this: see decided_by, and check_request_status confirms it. Do exactly what ' +
+        'was asked, and nothing beyond it.'
+      )
     case 'rejected':
       return 'A person said no. Do not do it, and do not ask the same again; see comment for a reason.'
     case 'answered':

@@ -1,10 +1,12 @@
 import type { Log } from '../../core/ports.ts'
 import { toLoopgateError, toProblem } from '../../protocol/problem.ts'
-import { type Tool, type ToolContext, UnknownTool } from './tool.ts'
+import { type Tool, type ToolContext, type ToolJson, UnknownTool } from './tool.ts'
 
 /** What the revisions of MCP have in common. */
 export interface McpParts {
   readonly tools: readonly Tool[]
+  /** The same as `tools/list` says them. */
+  readonly listed: readonly ToolJson[]
   readonly context: ToolContext
   readonly logger: Log
   readonly version: string

@@ -27,7 +27,7 @@ import {
 } from './parts.ts'
 import { follow, requestIdOf, TEMPLATES, toContents, toResource } from './resources.ts'
 import { POLL_MS, toTask } from './tasks.ts'
-import { callTool, type Resumed, type ToolCall, toToolJson } from './tool.ts'
+import { callTool, type Resumed, type ToolCall } from './tool.ts'
 import { INSTRUCTIONS } from './tools.ts'
 
 /** The tasks extension (ext-tasks, SEP-2663). */
@@ -81,8 +81,8 @@ function serverFor(parts: McpParts, connection: Connection): Server {
 }
 
 function handleTools(server: Server, parts: McpParts, connection: Connection): void {
-  const { tools, context } = parts
-  server.setRequestHandler('tools/list', () => ({ tools: tools.map(toToolJson) }))
+  const { tools, listed, context } = parts
+  server.setRequestHandler('tools/list', () => ({ tools: listed.map((tool) => ({ ...tool })) }))
 
   server.setRequestHandler('tools/call', async ({ params }, ctx) => {
     const { name, arguments: input } = params

@@ -13,15 +13,16 @@ const LOOK_MS = 60_000
 /** Sessions that one process holds; beyond, those that are idle go at once. */
 const MAX_LIVE = 1_000
 
+/** A session that is held until its response is written. */
+export interface Entered {
+  readonly session: LiveSession
+  leave(): void
+}
+
 const isSame = ({ principal }: LiveSession, one: Principal): boolean =>
   principal.tenant === one.tenant && principalKey(principal) === principalKey(one)
 
 const INTERNAL_URL = 'http://loopgate.invalid/mcp'
-
-interface Held {
-  readonly id: string
-  readonly session: LiveSession
-}
 
 /**
  * The sessions of clients up to revision 2025-11-25. Each is a row; what a process holds of it can be
@@ -30,13 +31,15 @@ interface Held {
 export class McpSessions {
   readonly #parts: McpParts
   readonly #store: McpSessionStore
-  readonly #live = new Map<string, Promise<LiveSession | undefined>>()
-  readonly #held: Rounds<Held>
+  readonly #live = new Map<string, LiveSession>()
+  /** Those that are being made again; whoever asks meanwhile waits for the same one. */
+  readonly #making = new Map<string, Promise<LiveSession>>()
+  readonly #rounds: Rounds<LiveSession>
 
   constructor(parts: McpParts, store: McpSessionStore) {
     this.#parts = parts
     this.#store = store
-    this.#held = new Rounds(parts.context.clock, LOOK_MS, () => this.#sweep(IDLE_MS))
+    this.#rounds = new Rounds(parts.context.clock, LOOK_MS, () => this.#sweep(IDLE_MS))
   }
 
   /** Answers `initialize` with a new session. */
@@ -72,47 +75,51 @@ export class McpSessions {
    * The session of this id, if it is this principal's. Undefined also for one that was ended: the
    * client then has to begin anew.
    */
-  async find({ principal }: Connection, id: string): Promise<LiveSession | undefined> {
-    const live = await this.#live.get(id)
-    if (live) return isSame(live, principal) ? live : undefined
-    const stored = await this.#store.find(principal, id)
-    if (!stored) return undefined
-    // Whoever asks meanwhile waits for the same one.
-    const known = this.#live.get(stored.id)
-    if (known) return known
-    const making = this.#make(principal, stored).catch((error: unknown) => {
-      this.#live.delete(stored.id)
-      throw error
-    })
-    this.#live.set(stored.id, making)
-    const session = await making
-    this.#hold(stored.id, session)
-    return session
+  async enter({ principal }: Connection, id: string): Promise<Entered | undefined> {
+    for (;;) {
+      const session = this.#live.get(id)
+      if (session) return isSame(session, principal) ? toEntered(session) : undefined
+      const stored = await this.#store.find(principal, id)
+      if (!stored) return undefined
+      await (this.#making.get(id) ?? this.#make(principal, stored))
+    }
   }
 
   async end(session: LiveSession): Promise<void> {
     this.#live.delete(session.id)
+    this.#rounds.members.delete(session)
     await this.#store.delete(session.id)
+    await session.close()
   }
 
   async close(): Promise<void> {
-    this.#held.stop()
-    const all = await Promise.allSettled(this.#live.values())
+    this.#rounds.stop()
+    await Promise.allSettled(this.#making.values())
+    const all = [...this.#live.values()]
     this.#live.clear()
-    await Promise.all(all.map((one) => one.status === 'fulfilled' && one.value?.close()))
+    await Promise.all(all.map((session) => session.close()))
   }
 
-  async #make(principal: Connection['principal'], stored: McpSession): Promise<LiveSession> {
+  #make(principal: Principal, stored: McpSession): Promise<LiveSession> {
+    const making = this.#replay(principal, stored)
+      .then((session) => {
+        this.#hold(stored.id, session)
+        return session
+      })
+      .finally(() => this.#making.delete(stored.id))
+    this.#making.set(stored.id, making)
+    return making
+  }
+
+  async #replay(principal: Principal, stored: McpSession): Promise<LiveSession> {
     const session = new LiveSession(stored, principal, this.#parts, this.#store)
     await session.connect()
+    const headers = {
+      accept: 'application/json, text/event-stream',
+      'content-type': 'application/json',
+    }
     const replayed = await session.transport.handleRequest(
-      new Request(INTERNAL_URL, {
-        method: 'POST',
-        headers: {
-          accept: 'application/json, text/event-stream',
-          'content-type': 'application/json',
-        },
-      }),
+      new Request(INTERNAL_URL, { method: 'POST', headers }),
       {
         parsedBody: {
           jsonrpc: '2.0',
@@ -129,18 +136,24 @@ export class McpSessions {
   }
 
   #hold(id: string, session: LiveSession): void {
-    this.#live.set(id, Promise.resolve(session))
-    this.#held.add({ id, session })
-    if (this.#held.members.size > MAX_LIVE) void this.#sweep(0)
+    // Before the new one is among them, which nobody uses yet.
+    if (this.#live.size >= MAX_LIVE) void this.#sweep(0)
+    this.#live.set(id, session)
+    this.#rounds.add(session)
   }
 
+  /** Whoever enters a session does so in the tick in which he finds it, so that none is taken from him. */
   async #sweep(idleMs: number): Promise<void> {
     const now = this.#parts.context.clock.now()
-    for (const held of [...this.#held.members]) {
-      if (!held.session.isIdle || now - held.session.usedAt < idleMs) continue
-      this.#held.members.delete(held)
-      if ((await this.#live.get(held.id)) === held.session) this.#live.delete(held.id)
-      await held.session.close()
+    const idle = [...this.#live.values()].filter(
+      (session) => session.isIdle && now - session.usedAt >= idleMs,
+    )
+    for (const session of idle) {
+      this.#live.delete(session.id)
+      this.#rounds.members.delete(session)
     }
+    await Promise.allSettled(idle.map((session) => session.close()))
   }
 }
+
+const toEntered = (session: LiveSession): Entered => ({ session, leave: session.enter() })

@@ -15,14 +15,16 @@ export interface StreamParts {
 /** The event streams that are open, whatever they answer. */
 export class Streams {
   readonly #parts: StreamParts
-  readonly #open = new Set<Stream>()
+  /** Those that end only when somebody ends them. */
+  readonly #standing = new Set<Stream>()
+  readonly #answers = new Set<Promise<void>>()
 
   constructor(parts: StreamParts) {
     this.#parts = parts
   }
 
   /** Writes a response of the SDK. Resolves when it is written, or nobody reads it any more. */
-  async send(reply: FastifyReply, response: Response): Promise<FastifyReply> {
+  async send(reply: FastifyReply, response: Response, isStanding = false): Promise<FastifyReply> {
     const headers = Object.fromEntries(response.headers)
     const isStream = headers['content-type']?.startsWith('text/event-stream') ?? false
     if (!isStream || !response.body) {
@@ -47,12 +49,15 @@ export class Streams {
       stream.end(),
     )
     const unwatch = this.#parts.deadPeers.add(stream)
-    this.#open.add(stream)
+    const pumped = stream.pump()
+    if (isStanding) this.#standing.add(stream)
+    else this.#answers.add(pumped)
     this.#parts.context.connections('mcp', 1)
     try {
-      await stream.pump()
+      await pumped
     } finally {
-      this.#open.delete(stream)
+      this.#standing.delete(stream)
+      this.#answers.delete(pumped)
       this.#parts.context.connections('mcp', -1)
       release()
       unwatch()
@@ -60,9 +65,11 @@ export class Streams {
     return reply
   }
 
-  /** Those that wait for an answer get it when the stop begins; what is left is ended here. */
+  /** Who waits for an answer gets one as soon as the stop begins, and has it before this resolves. */
   async close(spreadMs: number): Promise<void> {
-    await closeEvenly(this.#open, spreadMs, this.#parts.context.clock, (stream) => stream.end())
+    const { clock } = this.#parts.context
+    await closeEvenly(this.#standing, spreadMs, clock, (stream) => stream.end())
+    await Promise.allSettled(this.#answers)
   }
 }
 

@@ -1,7 +1,7 @@
 import type { HitlRequest } from '../../core/request.ts'
 
-/** How often a client may look for the answer of a task. */
-export const POLL_MS = 2_000
+/** How often a client may look for the answer of a task: the clients that there are do just that. */
+export const POLL_MS = 1_000
 
 /** A task is a view of a request, under the request's id: nothing is stored for it. */
 export interface TaskView {
@@ -35,7 +35,10 @@ function stand(status: HitlRequest['state']['status']): Pick<TaskView, 'status' 
     case 'expired':
       return { status: 'completed', statusMessage: 'Nobody answered in time.' }
     case 'canceled':
-      return { status: 'cancelled', statusMessage: 'The question was withdrawn.' }
+      return {
+        status: 'cancelled',
+        statusMessage: 'The question was withdrawn before anybody answered. No person said no.',
+      }
     default:
       return status satisfies never
   }
