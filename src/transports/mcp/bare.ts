@@ -11,7 +11,6 @@ import {
   METHOD_NOT_FOUND,
   PARSE_ERROR,
   SERVER_ERROR,
-  serverInfo,
 } from './parts.ts'
 import { callTool, UnknownTool } from './tool.ts'
 import { INSTRUCTIONS } from './tools.ts'
@@ -34,28 +33,40 @@ export type BareAnswer =
   | { readonly result: unknown; readonly id: unknown }
   | { readonly error: BareError; readonly id: unknown }
 
+/** Whether a body is none of the revisions that MCP has: no message of it says `jsonrpc`. */
 export const isBare = (body: unknown): boolean =>
-  typeof body === 'object' && body !== null && !Array.isArray(body) && !('jsonrpc' in body)
+  Array.isArray(body)
+    ? body.length === 0 || body.some(isBare)
+    : !isObject(body) || !('jsonrpc' in body)
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** JSON-RPC 2.0, section 4. */
+const isId = (value: unknown): boolean =>
+  value === null || typeof value === 'string' || typeof value === 'number'
 
 export const bareCapabilities = (version: string) => ({
   capabilities: { tools: {}, resources: { subscribe: true } },
-  serverInfo: serverInfo(version),
+  serverInfo: { name: 'loopgate', version },
 })
 
 /** Always an answer: one whose `id` is missing has a null one. */
 export async function answerBare(
   parts: McpParts,
   connection: Connection,
-  body: Readonly<Record<string, unknown>>,
+  body: unknown,
 ): Promise<BareAnswer> {
-  const { id = null, method, params = {} } = body
+  const { id: given = null, method, params = {} } = isObject(body) ? body : {}
+  const id = isId(given) ? given : null
   try {
-    if (typeof method !== 'string')
+    if (!isObject(body)) throw new JsonRpcFailure(INVALID_REQUEST, 'a request must be an object')
+    if (!isId(given)) throw new JsonRpcFailure(INVALID_REQUEST, 'id must be a string or a number')
+    if (typeof method !== 'string') {
       throw new JsonRpcFailure(INVALID_REQUEST, 'method must be a string')
-    if (typeof params !== 'object' || params === null || Array.isArray(params)) {
-      throw new JsonRpcFailure(INVALID_PARAMS, 'params must be an object')
     }
-    return { result: await perform(parts, connection, method, { ...params }), id }
+    if (!isObject(params)) throw new JsonRpcFailure(INVALID_PARAMS, 'params must be an object')
+    return { result: await perform(parts, connection, method, params), id }
   } catch (error) {
     return { error: toBareError(error), id }
   }
@@ -84,7 +95,7 @@ async function perform(
       if (typeof name !== 'string')
         throw new JsonRpcFailure(INVALID_PARAMS, 'name must be a string')
       const { principal, sessionId, gone: signal } = connection
-      const meta = typeof _meta === 'object' && _meta !== null ? { ..._meta } : undefined
+      const meta = isObject(_meta) ? _meta : undefined
       const call = {
         ...{ principal, sessionId, signal, callId: callIdOf(meta), task: 'none' as const },
         clientName: 'an MCP client',

@@ -1,4 +1,4 @@
-import { isLegacyRequest } from '@modelcontextprotocol/server'
+import { isJsonContentType, isLegacyRequest } from '@modelcontextprotocol/server'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import * as z from 'zod'
 import { LoopgateError } from '../../core/errors.ts'
@@ -92,7 +92,7 @@ function addRoutes(scope: FastifyInstance, { auth }: TransportContext, served: S
   scope.post(PATH, options, async (request, reply) => {
     const connection = connect(request, reply)
     const { body } = request
-    if (isBare(body)) return answerBare(parts, connection, body as Record<string, unknown>)
+    if (isBare(body)) return answerBare(parts, connection, body)
     return serve(served, connection, request, reply)
   })
 
@@ -186,10 +186,16 @@ function toWebRequest({ headers, method, url }: FastifyRequest, signal: AbortSig
  * not leave out its Origin.
  */
 function acceptAnything(scope: FastifyInstance): void {
+  scope.removeAllContentTypeParsers()
   scope.addContentTypeParser('*', { parseAs: 'buffer' }, (request, body, done) => {
     try {
-      if (request.headers.origin !== undefined) throw new LoopgateError('UNSUPPORTED_MEDIA_TYPE')
-      done(null, decodeJson(body as Buffer))
+      const { origin, 'content-type': type } = request.headers
+      if (origin !== undefined && !isJsonContentType(type)) {
+        throw new LoopgateError('UNSUPPORTED_MEDIA_TYPE')
+      }
+      // Some clients say that their DELETE has a JSON body, and send none.
+      const isNothing = body.length === 0 && request.method !== 'POST'
+      done(null, isNothing ? undefined : decodeJson(body as Buffer))
     } catch (error) {
       done(error as Error)
     }
