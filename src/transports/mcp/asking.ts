@@ -96,9 +96,13 @@ export async function ask(
   }
   const known = await left.take(call.principal, body)
   const request = known === undefined ? undefined : await hub.get(call.principal, known)
-  if (request) return { request, session, body }
+  // One that nobody answered in time is asked again.
+  if (request && isOfUse(request)) return { request, session, body }
   return { request: (await hub.submit(call.principal, submission)).request, session, body }
 }
+
+const isOfUse = ({ state }: HitlRequest): boolean =>
+  state.status === 'pending' || state.status === 'decided'
 
 /** The question that the client put to its person meanwhile, and with the answer of that person. */
 async function resume(
