@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import * as z from 'zod'
 import type { Callbacks } from '../../core/callbacks.ts'
 import type { LoopgateError } from '../../core/errors.ts'
@@ -163,7 +164,7 @@ export const toToolJson = (tool: Tool): ToolJson => ({
 })
 
 function toJsonSchema(schema: z.ZodType, io: 'input' | 'output'): ObjectSchema {
-  return z.toJSONSchema(schema, {
+  const json = z.toJSONSchema(schema, {
     io,
     override: ({ zodSchema, jsonSchema }) => {
       const told = z.globalRegistry.get(zodSchema)?.['jsonSchema']
@@ -171,7 +172,23 @@ function toJsonSchema(schema: z.ZodType, io: 'input' | 'output'): ObjectSchema {
       for (const key of Object.keys(jsonSchema)) delete jsonSchema[key]
       Object.assign(jsonSchema, told)
     },
-  }) as unknown as ObjectSchema
+  })
+  return portable(json) as ObjectSchema
+}
+
+/**
+ * The same schema for model APIs that know one type a schema (OpenAPI 3.0, Gemini), and take a schema
+ * that says nothing for a mistake.
+ */
+function portable(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(portable)
+  if (typeof node !== 'object' || node === null) return node
+  const parts = Object.entries(node).map(([key, part]): [string, unknown] => {
+    if (key === 'type' && Array.isArray(part)) return ['anyOf', part.map((type) => ({ type }))]
+    const isAnything = key === 'additionalProperties' && isDeepStrictEqual(part, {})
+    return [key, isAnything || portable(part)]
+  })
+  return Object.fromEntries(parts)
 }
 
 /** A name that is not in the registry. */
