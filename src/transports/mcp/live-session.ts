@@ -4,6 +4,7 @@ import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv
 import type { McpSession, McpSessionStore } from '../../core/mcp-session.ts'
 import type { Principal } from '../../core/principal.ts'
 import type { Subscription } from '../../core/subscription.ts'
+import { CAPABILITIES_2025 } from './capabilities.ts'
 import { handleRequests } from './handlers-2025.ts'
 import type { McpParts } from './parts.ts'
 import { serverInfo } from './parts.ts'
@@ -15,12 +16,6 @@ const MAX_FOLLOWED = 100
 
 /** Made once: each takes 18 KB. It checks what people at clients fill into forms. */
 const jsonSchemaValidator = new AjvJsonSchemaValidator()
-
-const CAPABILITIES = {
-  tools: {},
-  resources: { subscribe: true },
-  tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } },
-}
 
 /**
  * A session of a client as one process has it: the SDK's server and transport, which carry nothing
@@ -53,7 +48,7 @@ export class LiveSession {
       ...(onInitialized && { onsessioninitialized: onInitialized }),
     })
     this.#server = new Server(serverInfo(parts.version), {
-      capabilities: CAPABILITIES,
+      capabilities: CAPABILITIES_2025,
       instructions: INSTRUCTIONS,
       jsonSchemaValidator,
     })

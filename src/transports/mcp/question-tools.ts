@@ -11,7 +11,7 @@ import { viewResult } from './next-step.ts'
 import { defineTool, structured, type Tool, type ToolCall } from './tool.ts'
 
 /** Below the minute after which most clients give a call up. */
-const DEFAULT_WAIT_SECONDS = 45
+export const DEFAULT_WAIT_SECONDS = 45
 /** Below the five minutes of silence after which even patient clients do. */
 const MAX_WAIT_SECONDS = 280
 

@@ -14,6 +14,7 @@ import { LoopgateError } from '../../core/errors.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import type { Subscription } from '../../core/subscription.ts'
 import { callIdOf } from './call-id.ts'
+import { CAPABILITIES_2026, TASKS } from './capabilities.ts'
 import type { Connection } from './connection.ts'
 import { ANSWER, toAnswer, toForm } from './form.ts'
 import { viewResult } from './next-step.ts'
@@ -30,8 +31,6 @@ import { POLL_MS, toTask } from './tasks.ts'
 import { callTool, type Resumed, type ToolCall } from './tool.ts'
 import { INSTRUCTIONS } from './tools.ts'
 
-/** The tasks extension (ext-tasks, SEP-2663). */
-const TASKS = 'io.modelcontextprotocol/tasks'
 /** A client that does not follow more than this is served; the rest is left out of what is honored. */
 const MAX_FOLLOWED = 100
 const MISSING_CAPABILITY = -32_021
@@ -62,11 +61,7 @@ export function serve2026(
 
 function serverFor(parts: McpParts, connection: Connection): Server {
   const server = new Server(serverInfo(parts.version), {
-    capabilities: {
-      tools: {},
-      resources: { subscribe: true },
-      extensions: { [TASKS]: {} },
-    },
+    capabilities: CAPABILITIES_2026,
     instructions: INSTRUCTIONS,
     cacheHints: {
       'server/discover': LISTS,
