@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
-import { type AuditCommand, verifyAudit } from './commands/audit.ts'
-import { listKeys, rotateKeys } from './commands/keys.ts'
-import { type Verdict, type VerifyOptions, verifyReceipt } from './commands/verify.ts'
-import { runDemo } from './demo.ts'
-import { main } from './main.ts'
+import type { AuditCommand } from './commands/audit.ts'
+import type { McpOptions } from './commands/mcp.ts'
+import type { Verdict, VerifyOptions } from './commands/verify.ts'
 import { VERSION } from './version.ts'
+
+// Each command loads what it needs when it is called: a client of MCP starts `loopgate mcp` and waits
+// for it, which has nothing to do with the database and the server.
 
 const program = new Command('loopgate')
   .description(
@@ -18,13 +19,41 @@ const program = new Command('loopgate')
 program
   .command('start')
   .description('run the server; its configuration is the environment (see .env.example)')
-  .action(main)
+  .action(async () => {
+    const { main } = await import('./main.ts')
+    await main()
+  })
+
+program
+  .command('mcp')
+  .description(
+    'MCP on standard input and output, for clients that start a program: hands everything on to the ' +
+      'server, which runs elsewhere (loopgate start)',
+  )
+  .option('--url <url>', 'the server; else LOOPGATE_URL, else http://127.0.0.1:8080')
+  .option('--session <id>', 'the session that questions go to; else the one that there is')
+  .addHelpText(
+    'after',
+    `
+Environment:
+  LOOPGATE_URL      the server, such as https://gate.example.com
+  LOOPGATE_API_KEY  the key of the agent; a server on this machine needs none unless it says so
+
+In the configuration of the client:
+  {"mcpServers": {"loopgate": {"command": "loopgate", "args": ["mcp"],
+    "env": {"LOOPGATE_URL": "http://127.0.0.1:8080", "LOOPGATE_API_KEY": "..."}}}}`,
+  )
+  .action(async (options: McpOptions) => {
+    const { runMcp } = await import('./commands/mcp.ts')
+    process.exit(await runMcp(options, process.env, process))
+  })
 
 program
   .command('demo')
   .description('one approval, from an example agent to you and back, on a server of its own')
   .option('--auto', 'a scripted reviewer decides; exits 1 if anything in the loop failed')
   .action(async ({ auto = false }: { auto?: boolean }) => {
+    const { runDemo } = await import('./demo.ts')
     process.exitCode = await runDemo({ environment: process.env, isAutomatic: auto })
   })
 
@@ -39,6 +68,7 @@ program
   .option('--digest <digest>', 'the digest of what is about to be done')
   .option('--any', 'any authentic receipt will do')
   .action(async (receipt: string, { jwks = jwksHere(), ...options }: Partial<VerifyOptions>) => {
+    const { verifyReceipt } = await import('./commands/verify.ts')
     answer(await verifyReceipt(receipt, { jwks, ...options }))
   })
 
@@ -46,11 +76,21 @@ const keys = program.command('keys').description('the keys that sign receipts')
 keys
   .command('list')
   .description('which there are')
-  .action(() => task(async () => console.log(await listKeys(environment()))))
+  .action(() =>
+    task(async () => {
+      const { listKeys } = await import('./commands/keys.ts')
+      console.log(await listKeys(environment()))
+    }),
+  )
 keys
   .command('rotate')
   .description('the next key signs from now on, the current one retires, and a new one is next')
-  .action(() => task(async () => console.log(await rotateKeys(environment()))))
+  .action(() =>
+    task(async () => {
+      const { rotateKeys } = await import('./commands/keys.ts')
+      console.log(await rotateKeys(environment()))
+    }),
+  )
 
 program
   .command('audit')
@@ -64,7 +104,10 @@ program
   .option('--receipts <file>', 'receipts that were kept elsewhere, to be found in the database')
   .option('--checkpoints <file>', 'checkpoints that were kept elsewhere: lines of the log will do')
   .action((options: AuditCommand) =>
-    task(async () => answer(await verifyAudit(environment(), options))),
+    task(async () => {
+      const { verifyAudit } = await import('./commands/audit.ts')
+      answer(await verifyAudit(environment(), options))
+    }),
   )
 
 /** As `npm start` reads it. */

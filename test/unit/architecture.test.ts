@@ -36,8 +36,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['src/config.ts', 'src/clock.ts', 'src/metrics.ts', 'src/stopping.ts', 'node:', 'npm:*'],
   ],
   'src/main.ts': ['src/app.ts', 'src/config.ts', 'src/log.ts', 'src/storage', 'src/version.ts'],
+  'src/bridge': [
+    ...['src/bridge', 'src/version.ts', 'node:'],
+    ...['capabilities', 'parts', 'question-tools', 'tool', 'tools'].map(
+      (name) => `src/transports/mcp/${name}.ts`,
+    ),
+    ...['npm:zod', 'npm:eventsource-parser', 'npm:@modelcontextprotocol/sdk'],
+  ],
   'src/commands': [
-    ...['src/commands', 'src/config.ts', 'src/core', 'src/proof', 'src/storage'],
+    ...['src/commands', 'src/bridge', 'src/config.ts', 'src/core', 'src/proof', 'src/storage'],
     ...['client/receipt.ts', 'node:', 'npm:jose'],
   ],
   'src/cli.ts': [

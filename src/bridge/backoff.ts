@@ -1,0 +1,10 @@
+import { setTimeout as pause } from 'node:timers/promises'
+
+/**
+ * Waits before another attempt: a random time below a limit that doubles, 250 ms at first and `maxMs` at
+ * the end. Returns early when the signal is aborted.
+ */
+export async function backOff(attempt: number, maxMs: number, signal: AbortSignal): Promise<void> {
+  const limit = Math.min(250 * 2 ** attempt, maxMs)
+  await pause(limit / 2 + (Math.random() * limit) / 2, undefined, { signal }).catch(() => undefined)
+}

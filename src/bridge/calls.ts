@@ -1,0 +1,167 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { answerInstead, isKnownHere, type Trouble } from './away.ts'
+import { backOff } from './backoff.ts'
+import { Call, headersOf } from './call.ts'
+import type { Endpoint, Outcome } from './endpoint.ts'
+import {
+  type Id,
+  type Message,
+  type Notification,
+  type Request,
+  type Response,
+  succeed,
+} from './messages.ts'
+import { loadRegistry } from './registry.ts'
+import { RepeatedCalls } from './repeated-calls.ts'
+import type { Session } from './session.ts'
+
+/** How long a call whose connection was lost waits for the server to be back. */
+const RETURN_MS = 60_000
+const MAX_PAUSE_MS = 2_000
+/** What is answered without the server as well waits no longer for it. */
+const KNOWN_MS = 10_000
+/** What is cancelled at once may arrive before the call itself, on another connection. */
+const CANCEL_MS = 500
+
+const LISTEN = 'subscriptions/listen'
+
+export interface CallsParts {
+  readonly endpoint: Endpoint
+  readonly session: Session
+  /** Aborted when the bridge ends. */
+  readonly signal: AbortSignal
+  readonly write: (message: Message) => void
+  readonly log: (line: string) => void
+}
+
+/** The client's requests that have no answer yet. */
+export class Calls {
+  readonly #parts: CallsParts
+  readonly #open = new Map<Id, Call>()
+  readonly #repeated = new RepeatedCalls()
+  #version: unknown
+  #isAway = false
+
+  constructor(parts: CallsParts) {
+    this.#parts = parts
+  }
+
+  /** The revision that was agreed on in `initialize`. */
+  get version(): unknown {
+    return this.#version
+  }
+
+  /** The answer for the client; undefined when it gets none, because it cancelled. */
+  async answer(request: Request): Promise<Response | undefined> {
+    if (request.method === 'initialize') return this.#initialize(request)
+    const { id } = request
+    const call = new Call(request, this.#repeated.nameFor(request))
+    this.#open.set(id, call)
+    try {
+      const outcome = await this.#follow(call)
+      if (outcome.type === 'broken') this.#repeated.keep(call)
+      return call.isCancelled ? undefined : this.#answerOf(call, outcome)
+    } finally {
+      if (this.#open.get(id) === call) this.#open.delete(id)
+    }
+  }
+
+  /** Cancelling a call gives up waiting; the question stays open at the server. */
+  async cancel(message: Notification): Promise<void> {
+    const call = this.#open.get(message.params?.['requestId'] as Id)
+    if (!call) return
+    call.cancel()
+    this.#repeated.keep(call)
+    if (call.version === undefined) {
+      const { session, signal, write } = this.#parts
+      await Promise.race([call.taken, pause(Math.max(0, CANCEL_MS - call.ageMs))])
+      const params = { ...message.params, requestId: call.message.id }
+      await session.post({ ...message, params }, { signal, onMessage: write })
+    }
+    // From 2026-07-28 on this is how a request is cancelled over HTTP.
+    call.left.abort()
+  }
+
+  async #initialize(request: Request): Promise<Response | undefined> {
+    const { id } = request
+    const outcome = await this.#parts.session.initialize(request)
+    this.#notice(outcome)
+    const answer =
+      outcome.type === 'opened'
+        ? succeed(id, outcome.result)
+        : await this.#answerOf(new Call(request, undefined), outcome)
+    if (answer && 'result' in answer) this.#version = answer.result['protocolVersion']
+    return answer
+  }
+
+  async #answerOf({ request, version }: Call, outcome: Outcome): Promise<Response | undefined> {
+    const { id, method } = request
+    switch (outcome.type) {
+      case 'answered':
+        return { ...outcome.response, id }
+      case 'left':
+        return undefined
+      case 'accepted': {
+        const reason = 'it answered 202, without a result'
+        return answerInstead(request, version, { type: 'away', reason }, this.#parts.endpoint)
+      }
+      default:
+        if (method === LISTEN && outcome.type === 'broken') return this.#endListening(id, outcome)
+        return answerInstead(request, version, outcome, this.#parts.endpoint)
+    }
+  }
+
+  /** MCP 2026-07-28, stdio: the one request of a client that a server ends so. */
+  #endListening(requestId: Id, { reason }: Trouble): undefined {
+    const params = { requestId, reason }
+    this.#parts.write({ jsonrpc: '2.0', method: 'notifications/cancelled', params })
+  }
+
+  /** Sends a call until there is an answer, or nobody waits for one. */
+  async #follow(call: Call): Promise<Outcome> {
+    const { method } = call.request
+    const mayRepeat = method !== LISTEN && !isKnownHere(method)
+    const { signal } = call.left
+    let lostAt: number | undefined
+    for (let attempt = 0; ; attempt++) {
+      const outcome = await this.#send(call)
+      this.#notice(outcome)
+      if (call.isCancelled) return { type: 'left' }
+      if (outcome.type === 'broken') lostAt ??= performance.now()
+      const isGone = outcome.type === 'broken' || outcome.type === 'away'
+      if (lostAt === undefined || !isGone || !mayRepeat) return outcome
+      if (performance.now() - lostAt > RETURN_MS) return { ...outcome, type: 'broken' }
+      await backOff(attempt, MAX_PAUSE_MS, signal)
+      call.again((await loadRegistry()).waitSeconds(call.request.params?.['name']))
+    }
+  }
+
+  async #send(call: Call): Promise<Outcome> {
+    const { endpoint, session } = this.#parts
+    const { message, version } = call
+    const soon = isKnownHere(message.method) ? [AbortSignal.timeout(KNOWN_MS)] : []
+    const signal = AbortSignal.any([call.left.signal, this.#parts.signal, ...soon])
+    const posting = {
+      signal,
+      headers: headersOf(message),
+      onTaken: () => call.take(),
+      onMessage: (told: Message) => {
+        if (!call.isCancelled) this.#parts.write(call.tell(told))
+      },
+    }
+    const outcome = await (version === undefined
+      ? session.post(message, posting)
+      : endpoint.post(message, posting))
+    if (outcome.type !== 'left' || !soon[0]?.aborted) return outcome
+    return { type: 'away', reason: `no answer within ${KNOWN_MS / 1_000} s` }
+  }
+
+  /** Says when the server went, and when it came back. */
+  #notice(outcome: { readonly type: string; readonly reason?: string }): void {
+    const { endpoint, log } = this.#parts
+    const isAway = outcome.type === 'away' || outcome.type === 'broken'
+    if (isAway && !this.#isAway) log(`no connection to ${endpoint.url}: ${outcome.reason}`)
+    if (!isAway && this.#isAway && outcome.type !== 'left') log(`connected to ${endpoint.url}`)
+    if (outcome.type !== 'left') this.#isAway = isAway
+  }
+}

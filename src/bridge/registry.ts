@@ -1,0 +1,56 @@
+import type { ToolJson } from '../transports/mcp/tool.ts'
+import { VERSION } from '../version.ts'
+import type { Params } from './messages.ts'
+
+/** The revisions that name themselves in each message. */
+const VERSIONS_2026 = ['2026-07-28']
+
+/** What a server of this version says of itself. */
+export interface Registry {
+  readonly serverInfo: Params
+  readonly listTools: () => readonly ToolJson[]
+  /** The answer to `initialize` of a client that asked for a revision. */
+  initialize(revision: unknown): Params
+  /** The answer to `server/discover`. */
+  discover(): Params
+  /** Seconds that a tool waits for a person when the call does not say it; undefined when it does not. */
+  waitSeconds(tool: unknown): number | undefined
+}
+
+/** Loads the server's own words, which takes a quarter of a second and is needed only when it is away. */
+export async function loadRegistry(): Promise<Registry> {
+  const [
+    revisions,
+    { CAPABILITIES_2025, CAPABILITIES_2026 },
+    questions,
+    parts,
+    { INSTRUCTIONS, listTools, tools },
+  ] = await Promise.all([
+    import('@modelcontextprotocol/sdk/types.js'),
+    import('../transports/mcp/capabilities.ts'),
+    import('../transports/mcp/question-tools.ts'),
+    import('../transports/mcp/parts.ts'),
+    import('../transports/mcp/tools.ts'),
+  ])
+  const { SUPPORTED_PROTOCOL_VERSIONS: known, LATEST_PROTOCOL_VERSION: latest } = revisions
+  const serverInfo = parts.serverInfo(VERSION)
+  const instructions = INSTRUCTIONS
+  return {
+    serverInfo,
+    listTools,
+    initialize: (revision) => {
+      const protocolVersion = known.find((one) => one === revision) ?? latest
+      return { protocolVersion, capabilities: CAPABILITIES_2025, serverInfo, instructions }
+    },
+    discover: () => ({
+      supportedVersions: VERSIONS_2026,
+      capabilities: CAPABILITIES_2026,
+      instructions,
+    }),
+    waitSeconds: (name) => {
+      const tool = tools.find((one) => one.name === name)
+      const isAsking = tool?.canTakeLong && !tool.annotations.readOnlyHint
+      return isAsking ? questions.DEFAULT_WAIT_SECONDS : undefined
+    },
+  }
+}

@@ -1,0 +1,112 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { describe, expect, test } from 'vitest'
+import { makeKey, openAccount } from '../../support/accounts.ts'
+import { startTestApp } from '../../support/app.ts'
+import { BridgeProcess, type RpcMessage } from '../../support/bridge.ts'
+
+const QUESTION = { message: 'Deploy v2.1.0?', options: ['Approve', 'Reject'] }
+
+const _meta = {
+  'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+  'io.modelcontextprotocol/clientCapabilities': {},
+}
+
+const textOf = ({ result }: RpcMessage): string => {
+  const [block] = (result?.['content'] ?? []) as readonly { readonly text: string }[]
+  return block?.text ?? ''
+}
+
+/** A port that nobody listens on. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+describe('loopgate mcp without its server', () => {
+  test('knows the tools, says in a call how to start it, and goes on when it is there', async () => {
+    const port = await freePort()
+    const url = `http://127.0.0.1:${port}`
+    await using bridge = new BridgeProcess(['--url', url])
+    const introduced = await bridge.initialize()
+    expect(await bridge.ask('ping')).toMatchObject({ result: {} })
+    const listed = await bridge.ask('tools/list')
+    const asked = await bridge.call('request_human_input', QUESTION)
+    expect(asked.result?.isError).toBe(true)
+    expect(textOf(asked)).toContain(`${url}/mcp`)
+    expect(textOf(asked)).toContain('npm start')
+
+    await using app = await startTestApp({ SERVER_PORT: String(port) })
+    const after = await bridge.call('request_human_input', { ...QUESTION, wait_seconds: 0 })
+    expect(after.result).toMatchObject({ structuredContent: { status: 'pending' } })
+    // What was said in its place is what it says itself.
+    await using direct = new BridgeProcess(['--url', app.url])
+    const { serverInfo: _, ...own } = (await direct.initialize()).result ?? {}
+    expect(introduced.result).toMatchObject(own)
+    const { result } = await direct.ask('tools/list')
+    expect(result).toMatchObject(listed.result ?? {})
+  })
+
+  test('tells a client of 2026-07-28 the same, in its words', async () => {
+    const port = await freePort()
+    await using bridge = new BridgeProcess(['--url', `http://127.0.0.1:${port}`])
+    const complete = { resultType: 'complete' }
+    const discovered = await bridge.ask('server/discover', { _meta })
+    expect(discovered.result).toMatchObject({ ...complete, ttlMs: 0, cacheScope: 'private' })
+    expect(await bridge.ask('tools/list', { _meta })).toMatchObject({
+      result: { ...complete, tools: expect.any(Array), ttlMs: 0 },
+    })
+    const params = { name: 'request_human_input', arguments: QUESTION, _meta }
+    expect(await bridge.ask('tools/call', params)).toMatchObject({
+      result: { ...complete, isError: true },
+    })
+    await using _app = await startTestApp({ SERVER_PORT: String(port) })
+    const { supportedVersions, capabilities, instructions } = discovered.result ?? {}
+    const words = { supportedVersions, capabilities, instructions }
+    expect((await bridge.ask('server/discover', { _meta })).result).toMatchObject(words)
+  })
+
+  test('denies what a headless agent wants to use', async () => {
+    await using bridge = new BridgeProcess(['--url', `http://127.0.0.1:${await freePort()}`])
+    const answer = await bridge.call('permission_prompt', { tool_name: 'Bash', input: {} })
+    expect(JSON.parse(textOf(answer))).toMatchObject({ behavior: 'deny' })
+  })
+})
+
+describe('loopgate mcp with a key', () => {
+  test('that is wrong or missing says what to do about it', async () => {
+    await using app = await startTestApp({ AUTH: 'required' })
+    for (const env of [{}, { LOOPGATE_API_KEY: 'wrong' }]) {
+      await using bridge = new BridgeProcess(['--url', app.url], env)
+      const { error } = await bridge.initialize()
+      expect(error?.message).toContain('LOOPGATE_API_KEY')
+      const asked = await bridge.call('request_human_input', QUESTION)
+      expect(asked.result?.isError).toBe(true)
+      expect(textOf(asked)).toContain('LOOPGATE_API_KEY')
+    }
+  })
+
+  test('that is right asks for the tenant of the key', async () => {
+    await using app = await startTestApp({ AUTH: 'required', REGISTRATION: 'open' })
+    const account = await openAccount(app)
+    const { key, headers } = await makeKey(app, account)
+    await using bridge = new BridgeProcess(['--url', app.url], { LOOPGATE_API_KEY: key })
+    await bridge.initialize()
+    await bridge.call('request_human_input', { ...QUESTION, wait_seconds: 0 })
+    const { body } = await app.get<{ count: number }>('/hitl/pending', headers)
+    expect(body.count).toBe(1)
+  })
+
+  test.each([['ftp://x'], ['http://user:secret@127.0.0.1'], ['gate']])(
+    'or address that is none (%s) exits 2 with a line on standard error',
+    async (url) => {
+      await using bridge = new BridgeProcess(['--url', url])
+      expect(await bridge.exit()).toBe(2)
+      expect(bridge.log).toMatch(/^loopgate mcp: .*is no address like/)
+    },
+  )
+})
