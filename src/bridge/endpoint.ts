@@ -8,9 +8,12 @@ import {
   readError,
   readMessage,
 } from './messages.ts'
+import { loadRegistry } from './registry.ts'
 
 /** Characters of one message of the server. Its answers are well below. */
 const MAX_EVENT_LENGTH = 16 * 1024 * 1024
+/** Bytes that any server takes. */
+const SMALL_BYTES = 64 * 1024
 /** What a proxy answers for a server that is away, and a server that stops or has no database. */
 const AWAY = new Set([502, 503, 504])
 /** Of a connection that stood, as undici says it; what was sent may have arrived. */
@@ -60,10 +63,12 @@ export class Endpoint {
   /** Posts one message. Never rejects. */
   async post(message: Message, posting: Posting): Promise<Outcome> {
     const id = 'method' in message && 'id' in message ? message.id : undefined
+    const body = JSON.stringify(message)
+    if (await isTooLarge(body)) return TOO_LARGE
     return this.#attempt(posting, async () => {
       const response = await this.#fetch(posting, {
         method: 'POST',
-        body: JSON.stringify(message),
+        body,
         headers: {
           'content-type': 'application/json',
           accept: 'application/json, text/event-stream',
@@ -121,6 +126,22 @@ export class Endpoint {
       return { type: isBroken ? 'broken' : 'away', reason }
     }
   }
+}
+
+const TOO_LARGE: Outcome = {
+  type: 'failed',
+  status: 413,
+  reason: 'it is larger than 256 KiB',
+  error: undefined,
+}
+
+/**
+ * What the server would refuse with 413. It does so before it has read everything, and then its answer and
+ * the broken connection race each other.
+ */
+async function isTooLarge(body: string): Promise<boolean> {
+  if (body.length <= SMALL_BYTES) return false
+  return Buffer.byteLength(body) > (await loadRegistry()).maxBodyBytes
 }
 
 /** Reads to the response with the id; undefined when there is none. Others are handed on. */

@@ -8,6 +8,8 @@ const VERSIONS_2026 = ['2026-07-28']
 /** What a server of this version says of itself. */
 export interface Registry {
   readonly serverInfo: Params
+  /** Bytes of one message. */
+  readonly maxBodyBytes: number
   readonly listTools: () => readonly ToolJson[]
   /** The answer to `initialize` of a client that asked for a revision. */
   initialize(revision: unknown): Params
@@ -17,19 +19,21 @@ export interface Registry {
   waitSeconds(tool: unknown): number | undefined
 }
 
-/** Loads the server's own words, which takes a quarter of a second and is needed only when it is away. */
+/** Loads the server's own words, which takes a quarter of a second and is seldom needed. */
 export async function loadRegistry(): Promise<Registry> {
   const [
     revisions,
     { CAPABILITIES_2025, CAPABILITIES_2026 },
     questions,
     parts,
+    { MAX_BODY_BYTES },
     { INSTRUCTIONS, listTools, tools },
   ] = await Promise.all([
     import('@modelcontextprotocol/sdk/types.js'),
     import('../transports/mcp/capabilities.ts'),
     import('../transports/mcp/question-tools.ts'),
     import('../transports/mcp/parts.ts'),
+    import('../protocol/requests.ts'),
     import('../transports/mcp/tools.ts'),
   ])
   const { SUPPORTED_PROTOCOL_VERSIONS: known, LATEST_PROTOCOL_VERSION: latest } = revisions
@@ -37,6 +41,7 @@ export async function loadRegistry(): Promise<Registry> {
   const instructions = INSTRUCTIONS
   return {
     serverInfo,
+    maxBodyBytes: MAX_BODY_BYTES,
     listTools,
     initialize: (revision) => {
       const protocolVersion = known.find((one) => one === revision) ?? latest
