@@ -78,14 +78,18 @@ function failFor({ id }: Request, trouble: Trouble, place: Place): Response {
   return fail(id, SERVER_ERROR, sentenceFor(trouble, place))
 }
 
-function sentenceFor({ type, reason }: Trouble, { url, hasKey }: Place): string {
+function sentenceFor(trouble: Trouble, { url, hasKey }: Place): string {
+  const { type, reason } = trouble
   const nothing = 'Nothing was asked, and nothing is approved.'
   const start =
     'Start it with "npm start" in the folder of Loopgate, or set LOOPGATE_URL to where it runs, ' +
     'and call again.'
   switch (type) {
-    case 'failed':
-      return `Loopgate at ${url} did not take it: ${reason}. ${nothing}`
+    case 'failed': {
+      const isElsewhere = trouble.status < 400 || trouble.status === 404 || trouble.status === 405
+      const doubt = isElsewhere ? ' See LOOPGATE_URL: is that the address of Loopgate?' : ''
+      return `${url} did not take it: ${reason}. ${nothing}${doubt}`
+    }
     case 'refused': {
       const what = hasKey ? 'the key in LOOPGATE_API_KEY' : 'a call without a key'
       const todo = hasKey ? 'Put a valid API key there' : 'Put an API key into LOOPGATE_API_KEY'

@@ -2,6 +2,7 @@ import { Calls } from './calls.ts'
 import type { Endpoint } from './endpoint.ts'
 import {
   fail,
+  INTERNAL_ERROR,
   INVALID_REQUEST,
   idOf,
   type Message,
@@ -95,12 +96,21 @@ export class Bridge {
     const { type, message } = read
     const isTooMuch = this.#work.size > MAX_WORK
     if (type === 'request') {
-      return isTooMuch ? tooMuch(message) : this.#calls.answer(message)
+      return isTooMuch ? tooMuch(message) : this.#ask(message)
     }
     if (isTooMuch) this.#log('too much at once; a message of the client was dropped')
     else if (type === 'notification') await this.#notify(message)
     else await this.#hand(message)
     return undefined
+  }
+
+  async #ask(request: Request): Promise<Response | undefined> {
+    try {
+      return await this.#calls.answer(request)
+    } catch (error) {
+      this.#log(`a fault: ${error instanceof Error ? error.stack : error}`)
+      return fail(request.id, INTERNAL_ERROR, 'a fault of the bridge; see its log')
+    }
   }
 
   async #notify(message: Notification): Promise<void> {

@@ -83,6 +83,7 @@ export class Endpoint {
       }
       const answer = await readAnswer(response, id, posting)
       if (answer) return { type: 'answered', response: answer, headers: response.headers }
+      if (!isStream(response)) return OF_SOMEBODY_ELSE
       return { type: 'broken', reason: 'the connection ended without an answer' }
     })
   }
@@ -135,6 +136,16 @@ const TOO_LARGE: Outcome = {
   error: undefined,
 }
 
+const OF_SOMEBODY_ELSE: Outcome = {
+  type: 'failed',
+  status: 200,
+  reason: 'what it answered is no MCP',
+  error: undefined,
+}
+
+const isStream = ({ headers }: Response): boolean =>
+  /^text\/event-stream\b/i.test(headers.get('content-type') ?? '')
+
 /**
  * What the server would refuse with 413. It does so before it has read everything, and then its answer and
  * the broken connection race each other.
@@ -158,7 +169,7 @@ async function readAnswer(
       answer = read.message
     else onMessage(read.message)
   }
-  if (!/^text\/event-stream\b/i.test(response.headers.get('content-type') ?? '')) {
+  if (!isStream(response)) {
     take(await response.text())
     return answer
   }
@@ -188,7 +199,9 @@ async function refusalOf(response: Response): Promise<Outcome> {
   const { status } = response
   const body = readJson(await response.text())
   const error = readError(body)
-  const reason = `it answered ${status}${detailOf(body, error)}`
+  const place = response.headers.get('location')
+  const towards = place === null ? '' : ` and points to ${place}`
+  const reason = `it answered ${status}${towards}${detailOf(body, error)}`
   if (status === 401 || status === 403) return { type: 'refused', status, reason }
   if (AWAY.has(status)) return { type: 'away', reason }
   return { type: 'failed', status, reason, error }

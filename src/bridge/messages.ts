@@ -3,6 +3,7 @@ import * as z from 'zod'
 /** JSON-RPC 2.0, section 5.1. */
 export const PARSE_ERROR = -32_700
 export const INVALID_REQUEST = -32_600
+export const INTERNAL_ERROR = -32_603
 /** From the range that JSON-RPC leaves to a server: the reason is in the message. */
 export const SERVER_ERROR = -32_000
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { makeKey, openAccount } from '../../support/accounts.ts'
 import { startTestApp } from '../../support/app.ts'
@@ -74,6 +75,27 @@ describe('loopgate mcp without its server', () => {
     await using bridge = new BridgeProcess(['--url', `http://127.0.0.1:${await freePort()}`])
     const answer = await bridge.call('permission_prompt', { tool_name: 'Bash', input: {} })
     expect(JSON.parse(textOf(answer))).toMatchObject({ behavior: 'deny' })
+  })
+})
+
+describe('loopgate mcp at the address of something else', () => {
+  test.each([
+    ['a page', 200, { 'content-type': 'text/html' }],
+    ['nothing', 404, {}],
+    ['another place', 308, { location: 'https://elsewhere.example/mcp' }],
+  ])('that answers with %s is told, with where to look', async (_, status, headers) => {
+    const other = createServer((_request, response) => {
+      response.writeHead(status, headers).end('<html>')
+    })
+    other.listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const { port } = other.address() as AddressInfo
+    await using bridge = new BridgeProcess(['--url', `http://127.0.0.1:${port}`])
+    const { error } = await bridge.initialize()
+    expect(error?.message).toContain('LOOPGATE_URL')
+    const asked = await bridge.call('request_human_input', QUESTION)
+    expect(asked.error?.message).toContain(`http://127.0.0.1:${port}/mcp`)
+    other.close()
   })
 })
 
