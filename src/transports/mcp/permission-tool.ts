@@ -68,8 +68,10 @@ async function decide(context: ToolContext, call: ToolCall, given: unknown): Pro
 
 const deny = (message: string): Verdict => ({ behavior: 'deny', message })
 
+const NOBODY = 'Nobody answered in time, so it is denied. No person said no.'
+
 async function reasonOf(
-  { hub }: ToolContext,
+  { hub, draining }: ToolContext,
   { principal, signal }: ToolCall,
   { question, state }: HitlRequest,
 ): Promise<string> {
@@ -79,12 +81,14 @@ async function reasonOf(
     case 'answered':
       return `A person did not allow this, and answered: ${state.response}`
     case 'expired':
-      return 'Nobody answered in time, so it is denied. No person said no.'
+      return NOBODY
     case 'canceled':
       return 'The question was withdrawn before anybody answered, so it is denied. No person said no.'
     default:
-      // The server stops. Who presses later must not believe that it was allowed.
+      // Who presses later must not believe that it was allowed.
       if (!signal.aborted) await hub.cancel(principal, question.id)
-      return 'The server stopped before anybody answered, so it is denied. No person said no.'
+      return draining.aborted
+        ? 'The server stopped before anybody answered, so it is denied. No person said no.'
+        : NOBODY
   }
 }

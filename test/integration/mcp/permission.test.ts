@@ -1,0 +1,184 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { TestApp } from '../../support/app.ts'
+import { FakeClock } from '../../support/clock.ts'
+import type { ToolClient, ToolResult } from '../../support/readers/mcp.ts'
+import { startOn } from '../../support/readers/server.ts'
+import { CLIENTS, NOW, Seat, viewOf } from './seat.ts'
+
+/** The approver of a headless Claude Code. Whatever goes wrong is a denial, in one text block. */
+
+const clock = new FakeClock()
+let app: TestApp
+let seat: Seat
+
+beforeAll(async () => {
+  app = await startOn({ LOOPGATE_DATA_DIR: 'memory://' }, {}, clock)
+  seat = await Seat.open(app)
+  await seat.register('one')
+}, 30_000)
+afterAll(() => app[Symbol.asyncDispose]())
+
+const USE = { tool_name: 'Bash', input: { command: 'rm -rf build', n: [1, null] } }
+
+function verdictOf(result: ToolResult): Record<string, unknown> {
+  const { resultType: _, _meta, ...own } = result as ToolResult & { resultType?: string }
+  expect(Object.keys(own)).toEqual(['content'])
+  expect(result.content).toHaveLength(1)
+  return JSON.parse(result.content[0]?.text ?? '')
+}
+
+const prompt = async (client: ToolClient, input: object = {}, more = {}) =>
+  verdictOf(await client.call('permission_prompt', { ...USE, ...input }, more).answer<ToolResult>())
+
+/** Asks, and has it answered by the person as soon as it is there. */
+async function answered(client: ToolClient, answer: object) {
+  const verdict = prompt(client)
+  const view = await seat.asked()
+  await seat.decide(view, answer)
+  return { verdict: await verdict, view }
+}
+
+describe.each(Object.entries(CLIENTS))('by %s', (_, open) => {
+  test('allows with the input as it came, and shows the person all of it', async () => {
+    const { verdict, view } = await answered(await open(seat), { option: 'Allow' })
+    expect(verdict).toEqual({ behavior: 'allow', updatedInput: USE.input })
+    expect(view).toMatchObject({
+      message: `Allow Bash?\n\n${JSON.stringify(USE.input, null, 2)}`,
+      options: [
+        { label: 'Allow', effect: 'approve' },
+        { label: 'Deny', effect: 'reject' },
+      ],
+    })
+  })
+
+  test('denies, with the comment of the person', async () => {
+    const { verdict } = await answered(await open(seat), { option: 'Deny', comment: 'not here' })
+    expect(verdict).toEqual({ behavior: 'deny', message: expect.stringContaining('not here') })
+  })
+})
+
+test('a denial without a comment says that a person said no', async () => {
+  const { verdict } = await answered(await seat.client(), { option: 'Deny' })
+  expect(verdict).toEqual({ behavior: 'deny', message: 'A person denied this.' })
+})
+
+test('a question that was withdrawn is denied, and nobody said no', async () => {
+  await using client = await seat.client()
+  const verdict = prompt(client)
+  const { request_id } = await seat.asked()
+  await client.tool('cancel_request', { request_id })
+  expect(await verdict).toEqual({
+    behavior: 'deny',
+    message: expect.stringMatching(/withdrawn.*No person said no/),
+  })
+})
+
+test('when nobody answers in time it is denied, and says that nobody did', async () => {
+  await using client = await seat.client()
+  const verdict = prompt(client)
+  const { request_id } = await seat.asked()
+  clock.advance(400_000)
+  expect(await verdict).toEqual({
+    behavior: 'deny',
+    message: 'Nobody answered in time, so it is denied. No person said no.',
+  })
+  // Who presses later must not believe that it was allowed.
+  expect((await seat.view({ request_id })).status).not.toBe('pending')
+})
+
+test('an expired question is denied, and says that nobody answered', async () => {
+  await using short = await startOn({ LOOPGATE_DATA_DIR: 'memory://' }, { REQUEST_TIMEOUT: '1' })
+  const there = await Seat.open(short)
+  const verdict = await prompt(there.bare())
+  expect(verdict).toEqual({
+    behavior: 'deny',
+    message: 'Nobody answered in time, so it is denied. No person said no.',
+  })
+}, 30_000)
+
+test('a server that stops denies, says so, and withdraws the question', async () => {
+  const stopping = await startOn({ LOOPGATE_DATA_DIR: 'memory://' })
+  const there = await Seat.open(stopping)
+  await there.register('one')
+  const { body } = await stopping.post(
+    '/hitl/request',
+    {
+      ...{ session_id: 'one', client_id: 'agent', message: 'Other?', ...NOW },
+    },
+    there.key.headers,
+  )
+  const verdicts = [prompt(await there.client()), prompt(there.modern()), prompt(there.bare())]
+  await there.asked(4)
+  await stopping.app.stop()
+  for (const verdict of await Promise.all(verdicts)) {
+    expect(verdict).toEqual({
+      behavior: 'deny',
+      message: expect.stringMatching(/^The server stopped/),
+    })
+  }
+  expect(body.status).toBe('pending')
+}, 30_000)
+
+describe('bad arguments are a denial that names them, and nobody is asked:', () => {
+  test.each([
+    [{ tool_name: '' }, '/tool_name'],
+    [{ tool_name: 7 }, '/tool_name'],
+    [{ input: 'rm' }, '/input'],
+    [{ input: undefined }, '/input'],
+    [{ input: { a: 'x\0' } }, '/input/a'],
+    [{ tool_use_id: 7 }, '/tool_use_id'],
+    [{ input: { command: 'x'.repeat(21_000) } }, 'at most 20000 characters'],
+  ])('%j', async (input, said) => {
+    const verdict = await prompt(seat.bare(), input)
+    expect(verdict).toEqual({ behavior: 'deny', message: expect.stringContaining(said) })
+    expect(verdict['message']).toMatch(/^Nobody was asked, so it is denied/)
+    expect(await seat.pending()).toEqual([])
+  })
+})
+
+test('the same use of a tool is asked once, however often it is prompted', async () => {
+  await using client = await seat.client()
+  const once = { tool_use_id: 'toolu_01' }
+  const verdicts = [prompt(client, once), prompt(await seat.client(), once)]
+  await seat.decide(await seat.asked(), { option: 'Allow' })
+  for (const verdict of await Promise.all(verdicts)) expect(verdict['behavior']).toBe('allow')
+  expect((await prompt(client, once))['behavior']).toBe('allow')
+  expect(await seat.pending()).toEqual([])
+})
+
+test('an allowance is for that input alone: another one under its id is denied', async () => {
+  await using client = await seat.client()
+  const once = { tool_use_id: 'toolu_02' }
+  const verdict = prompt(client, once)
+  await seat.decide(await seat.asked(), { option: 'Allow' })
+  await verdict
+  const other = await prompt(client, { ...once, input: { command: 'rm -rf /' } })
+  expect(other).toEqual({
+    behavior: 'deny',
+    message: expect.stringContaining('IDEMPOTENCY_MISMATCH'),
+  })
+})
+
+test('a permission and a question of one use of a tool are two questions', async () => {
+  await using client = await seat.client()
+  const _meta = { 'claudecode/toolUseId': 'toolu_03' }
+  const asked = viewOf(
+    await client.tool('request_human_input', { message: 'Which?', ...NOW }, { _meta }),
+  )
+  const verdict = prompt(client, { tool_use_id: 'toolu_03' }, { _meta })
+  const permission = await seat.asked(2)
+  expect(permission.request_id).not.toBe(asked.request_id)
+  await seat.decide(permission, { option: 'Deny' })
+  expect((await verdict)['behavior']).toBe('deny')
+  await client.tool('cancel_request', { request_id: asked.request_id })
+})
+
+test('makes no tasks', async () => {
+  await using client = await seat.client()
+  const call = client.call('permission_prompt', USE, { task: {} })
+  await expect(call.answer()).rejects.toMatchObject({ code: -32_601 })
+  const extensions = { 'io.modelcontextprotocol/tasks': {} }
+  const verdict = prompt(seat.modern({ capabilities: { extensions } }))
+  await seat.decide(await seat.asked(), { option: 'Allow' })
+  expect(await verdict).toMatchObject({ behavior: 'allow' })
+})
