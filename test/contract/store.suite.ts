@@ -11,6 +11,7 @@ import { deliveryContract } from './store-deliveries.suite.ts'
 import type { StoreKind } from './store-harness.ts'
 import { invitationContract } from './store-invitations.suite.ts'
 import { logContract } from './store-log.suite.ts'
+import { mcpSessionContract } from './store-mcp-sessions.suite.ts'
 import { pruningContract } from './store-pruning.suite.ts'
 import { rateContract } from './store-rates.suite.ts'
 import { receiptContract } from './store-receipts.suite.ts'
@@ -22,6 +23,7 @@ import { submitContract } from './store-submit.suite.ts'
 export function storeContract(kind: StoreKind): void {
   describe(`the stores on ${kind.name}`, () => {
     sessionContract(kind)
+    mcpSessionContract(kind)
     submitContract(kind)
     settleContract(kind)
     logContract(kind)
