@@ -6,8 +6,12 @@ import { principalOf, type TransportContext } from './transport.ts'
  * Aborted when the client is gone, the server begins to stop, or whoever asks is not let in any
  * more: nobody waits longer than that.
  */
-export function whileHeld(
-  { draining, authorizations }: TransportContext,
+export const whileHeld = (context: TransportContext, reply: FastifyReply): AbortSignal =>
+  AbortSignal.any([whileThere(context, reply), context.draining])
+
+/** The same, while the server stops as well. */
+export function whileThere(
+  { authorizations }: Pick<TransportContext, 'authorizations'>,
   reply: FastifyReply,
 ): AbortSignal {
   const over = new AbortController()
@@ -19,7 +23,7 @@ export function whileHeld(
     over.abort()
   })
   if (reply.raw.destroyed) over.abort()
-  return AbortSignal.any([over.signal, draining])
+  return over.signal
 }
 
 /** @throws {LoopgateError} UNAUTHORIZED when who waited is not let in any more. */

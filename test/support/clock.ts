@@ -1,3 +1,4 @@
+import { expect } from 'vitest'
 import type { Clock } from '../../src/core/ports.ts'
 
 interface Timer {
@@ -46,5 +47,22 @@ export class FakeClock implements Clock {
 
   #inOrder(): Timer[] {
     return [...this.#timers].sort((a, b) => a.at - b.at)
+  }
+}
+
+/** Knows who waits for how long. */
+export class WatchedClock extends FakeClock {
+  readonly waits: number[] = []
+
+  override after(ms: number, callback: () => void): () => void {
+    this.waits.push(ms)
+    return super.after(ms, callback)
+  }
+
+  /** Resolves when somebody waits so long. */
+  async isWaiting(seconds: number): Promise<void> {
+    await expect
+      .poll(() => this.waits, { timeout: 10_000, interval: 10 })
+      .toContain(seconds * 1_000)
   }
 }

@@ -14,6 +14,7 @@ import {
   type TransportContext,
   type TransportDefinition,
 } from '../transport.ts'
+import { stillAuthorized, whileThere } from '../waiting.ts'
 import { answerBare, bareCapabilities, isBare, toJsonRpcError } from './bare.ts'
 import { type Connection, carry } from './connection.ts'
 import { LeftQuestions } from './left-questions.ts'
@@ -84,16 +85,18 @@ interface Served {
   readonly streams: Streams
 }
 
-function addRoutes(scope: FastifyInstance, { auth }: TransportContext, served: Served): void {
+function addRoutes(scope: FastifyInstance, context: TransportContext, served: Served): void {
   const { parts } = served
-  const onRequest = authenticate(auth)
+  const onRequest = authenticate(context.auth)
   const options = { onRequest, exposeHeadRoute: false }
 
   scope.post(PATH, options, async (request, reply) => {
-    const connection = connect(request, reply)
+    const connection = connect(context, request, reply)
     const { body } = request
-    if (isBare(body)) return answerBare(parts, connection, body)
-    return serve(served, connection, request, reply)
+    if (!isBare(body)) return serve(served, connection, request, reply)
+    const answer = await answerBare(parts, connection, body)
+    stillAuthorized(connection.gone)
+    return answer
   })
 
   for (const method of ['GET', 'DELETE'] as const) {
@@ -101,7 +104,7 @@ function addRoutes(scope: FastifyInstance, { auth }: TransportContext, served: S
       ...options,
       method,
       url: PATH,
-      handler: (request, reply) => serve(served, connect(request, reply), request, reply),
+      handler: (request, reply) => serve(served, connect(context, request, reply), request, reply),
     })
   }
 
@@ -116,12 +119,13 @@ function addRoutes(scope: FastifyInstance, { auth }: TransportContext, served: S
   scope.get('/mcp/capabilities', { onRequest }, () => bareCapabilities(parts.version))
 }
 
-function connect(request: FastifyRequest, reply: FastifyReply): Connection {
+function connect(
+  context: TransportContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Connection {
   const { session_id: sessionId } = parse(address, request.query)
-  const gone = new AbortController()
-  reply.raw.once('close', () => gone.abort())
-  if (reply.raw.destroyed) gone.abort()
-  return { principal: principalOf(request), sessionId, gone: gone.signal }
+  return { principal: principalOf(request), sessionId, gone: whileThere(context, reply) }
 }
 
 async function serve(
@@ -133,10 +137,13 @@ async function serve(
   const { body } = request
   const web = toWebRequest(request, connection.gone)
   if (!(await isLegacyRequest(web, body))) {
-    const isStanding = isListen(body)
-    return streams.send(reply, await serve2026(parts, connection, web, body), isStanding)
+    const response = await serve2026(parts, connection, web, body)
+    stillAuthorized(connection.gone)
+    return streams.send(reply, response, methodOf(body) === 'subscriptions/listen')
   }
-  if (isInitialize(body)) return streams.send(reply, await sessions.begin(connection, web, body))
+  if (isInitialize(body)) {
+    return sessions.begin(connection, web, body, (response) => streams.send(reply, response))
+  }
   const id = request.headers['mcp-session-id']?.toString()
   if (id === undefined) {
     return streams.send(
@@ -159,14 +166,11 @@ async function serve(
   }
 }
 
-const isListen = (body: unknown): boolean =>
-  typeof body === 'object' &&
-  body !== null &&
-  'method' in body &&
-  body.method === 'subscriptions/listen'
+const methodOf = (body: unknown): unknown =>
+  typeof body === 'object' && body !== null && 'method' in body ? body.method : undefined
 
 const isInitialize = (body: unknown): body is { method: 'initialize'; params?: object } =>
-  typeof body === 'object' && body !== null && 'method' in body && body.method === 'initialize'
+  methodOf(body) === 'initialize'
 
 const refuse = (status: number, code: number, message: string): Response =>
   Response.json({ jsonrpc: '2.0', error: { code, message }, id: null }, { status })

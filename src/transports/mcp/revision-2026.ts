@@ -53,11 +53,16 @@ export function serve2026(
 ): Promise<Response> {
   const handler = createMcpHandler(() => serverFor(parts, connection), {
     legacy: 'reject',
+    // Some clients give up soon when there is no head, whatever comes after it.
+    responseMode: isCall(body) ? 'sse' : 'auto',
     bus: busFor(parts, connection, body),
     onerror: (error) => parts.logger.debug({ err: error }, 'an MCP message'),
   })
   return handler.fetch(request, { parsedBody: body })
 }
+
+const isCall = (body: unknown): boolean =>
+  z.object({ method: z.literal('tools/call') }).safeParse(body).success
 
 function serverFor(parts: McpParts, connection: Connection): Server {
   const server = new Server(serverInfo(parts.version), {
@@ -237,8 +242,10 @@ function busFor(
         const request = await context.hub.get(principal, requestIdOf(uri) ?? '')
         const changed = () => listener({ kind: 'resource_updated', uri })
         const subscription = await follow(context.hub, principal, request, changed)
-        if (isOver) subscription.end('left')
-        else open.add(subscription)
+        if (isOver) return subscription.end('left')
+        open.add(subscription)
+        // It may have ended between the acknowledgement and this.
+        if (request.state.status !== 'pending') changed()
       }
       for (const uri of named.slice(0, MAX_FOLLOWED)) {
         void start(uri).catch((error: unknown) => logger.debug({ err: error }, 'not followed'))

@@ -42,12 +42,13 @@ export class McpSessions {
     this.#rounds = new Rounds(parts.context.clock, LOOK_MS, () => this.#sweep(IDLE_MS))
   }
 
-  /** Answers `initialize` with a new session. */
-  async begin(
+  /** Answers `initialize` with a new session. `send` resolves when the response is written. */
+  async begin<Sent>(
     connection: Connection,
     request: Request,
     body: { params?: object },
-  ): Promise<Response> {
+    send: (response: Response) => Promise<Sent>,
+  ): Promise<Sent> {
     const { principal } = connection
     checkJson(body)
     const stored: McpSession = {
@@ -64,11 +65,16 @@ export class McpSessions {
     })
     await session.connect()
     const options = { parsedBody: body, authInfo: carry(connection) }
-    const response = await session.transport.handleRequest(request, options)
-    if (failure !== undefined || !session.transport.sessionId) await session.close()
-    else this.#hold(stored.id, session)
-    if (failure !== undefined) throw failure
-    return response
+    const leave = session.enter()
+    try {
+      const response = await session.transport.handleRequest(request, options)
+      if (failure === undefined && session.transport.sessionId) this.#hold(stored.id, session)
+      else await session.close()
+      if (failure !== undefined) throw failure
+      return await send(response)
+    } finally {
+      leave()
+    }
   }
 
   /**

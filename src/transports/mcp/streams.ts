@@ -15,15 +15,18 @@ export interface StreamParts {
 /** The event streams that are open, whatever they answer. */
 export class Streams {
   readonly #parts: StreamParts
-  /** Those that end only when somebody ends them. */
   readonly #standing = new Set<Stream>()
-  readonly #answers = new Set<Promise<void>>()
+  readonly #answering = new Set<Stream>()
+  #whenAnswered: (() => void) | undefined
 
   constructor(parts: StreamParts) {
     this.#parts = parts
   }
 
-  /** Writes a response of the SDK. Resolves when it is written, or nobody reads it any more. */
+  /**
+   * Writes a response of the SDK. Resolves when it is written, or nobody reads it any more.
+   * @param isStanding whether it is open until somebody ends it, and answers nothing
+   */
   async send(reply: FastifyReply, response: Response, isStanding = false): Promise<FastifyReply> {
     const headers = Object.fromEntries(response.headers)
     const isStream = headers['content-type']?.startsWith('text/event-stream') ?? false
@@ -45,19 +48,18 @@ export class Streams {
     // Some clients wait for them, and the first event may be far away.
     raw.flushHeaders()
     const stream = new Stream(raw, response.body, this.#parts)
+    const open = isStanding ? this.#standing : this.#answering
     const release = this.#parts.context.authorizations.hold(principalOf(reply.request), () =>
       stream.end(),
     )
     const unwatch = this.#parts.deadPeers.add(stream)
-    const pumped = stream.pump()
-    if (isStanding) this.#standing.add(stream)
-    else this.#answers.add(pumped)
+    open.add(stream)
     this.#parts.context.connections('mcp', 1)
     try {
-      await pumped
+      await stream.pump()
     } finally {
-      this.#standing.delete(stream)
-      this.#answers.delete(pumped)
+      open.delete(stream)
+      if (this.#answering.size === 0) this.#whenAnswered?.()
       this.#parts.context.connections('mcp', -1)
       release()
       unwatch()
@@ -65,11 +67,20 @@ export class Streams {
     return reply
   }
 
-  /** Who waits for an answer gets one as soon as the stop begins, and has it before this resolves. */
+  /** Those that wait for an answer get it when the stop begins; what is left then is ended. */
   async close(spreadMs: number): Promise<void> {
     const { clock } = this.#parts.context
+    const answered = this.#answered(spreadMs)
     await closeEvenly(this.#standing, spreadMs, clock, (stream) => stream.end())
-    await Promise.allSettled(this.#answers)
+    await answered
+    for (const stream of this.#answering) stream.end()
+  }
+
+  #answered(ms: number): Promise<void> {
+    if (this.#answering.size === 0) return Promise.resolve()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#whenAnswered = resolve
+    return promise.finally(this.#parts.context.clock.after(ms, resolve))
   }
 }
 
