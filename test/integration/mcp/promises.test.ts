@@ -194,9 +194,9 @@ describe('M5: what the person at the client answers', () => {
     await letAnswer(true, 'mine')
     const { request_id } = await app.ask({ message: 'Not yours?', options: OPTIONS })
     const answer = { action: 'accept', content: { answer: 'Deploy' } }
-    const { status } = await app.post(
-      '/mcp?session_id=mine',
-      {
+    const { status } = await fetch(`${app.url}/mcp?session_id=mine`, {
+      method: 'POST',
+      body: JSON.stringify({
         jsonrpc: '2.0',
         id: 1,
         method: 'tools/call',
@@ -211,14 +211,15 @@ describe('M5: what the person at the client answers', () => {
             'io.modelcontextprotocol/clientInfo': { name: 'editor', version: '1' },
           },
         },
-      },
-      {
+      }),
+      headers: {
+        'content-type': 'application/json',
         accept: 'application/json, text/event-stream',
         'mcp-protocol-version': '2026-07-28',
         'mcp-method': 'tools/call',
         'mcp-name': ASKING,
       },
-    )
+    })
     expect(status).toBe(200)
     expect(await app.view(request_id)).toMatchObject({ status: 'pending' })
   })
