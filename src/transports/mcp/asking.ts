@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { LoopgateError } from '../../core/errors.ts'
 import type { Session, Submission } from '../../core/ports.ts'
 import type { HitlRequest } from '../../core/request.ts'
@@ -20,6 +21,12 @@ interface Named {
   readonly session_id?: string | undefined
   readonly client_id?: string | undefined
 }
+
+/** What an approval is an approval of. */
+type Content = Pick<
+  Submission,
+  'sessionId' | 'clientId' | 'message' | 'type' | 'options' | 'metadata'
+>
 
 /** A question that is stored, and what its caller would find it by. */
 export interface Asked {
@@ -77,7 +84,6 @@ export async function ask(
   recipients?: Submission['recipients'],
 ): Promise<Asked> {
   const { hub, defaults, left } = context
-  if (call.resumed) return resume(context, call, call.resumed)
   const session = await sessionOf(context, call, question)
   const key =
     question['idempotency_key'] ??
@@ -104,17 +110,31 @@ export async function ask(
 const isOfUse = ({ state }: HitlRequest): boolean =>
   state.status === 'pending' || state.status === 'decided'
 
-/** The question that the client put to its person meanwhile, and with the answer of that person. */
-async function resume(
+/**
+ * The question that the client put to its person meanwhile, and with the answer of that person.
+ * @throws {LoopgateError} INVALID_INPUT when this call asks something else: which question it is about
+ * is the client's word, and no approval is of use for another one.
+ */
+export async function resume(
   context: ToolContext,
   call: ToolCall,
   { request, answer }: Resumed,
+  question: Named & Readonly<Record<string, unknown>>,
 ): Promise<Asked> {
-  const session = await context.hub.session(call.principal, request.question.sessionId)
+  const { hub, defaults } = context
+  const { session_id = call.sessionId ?? request.question.sessionId } = question
+  const session = await hub.session(call.principal, session_id)
+  const body = { client_id: session.clientId, ...question, session_id }
+  if (!isDeepStrictEqual(contentOf(parseSubmission(body, defaults)), contentOf(request.question))) {
+    throw new LoopgateError('INVALID_INPUT', 'requestState is of another question')
+  }
   const isOpen = answer && request.state.status === 'pending'
   const seen = isOpen ? await decideInline(context, call, request, answer) : request
   return { request: seen, session, body: undefined }
 }
+
+const contentOf = ({ sessionId, clientId, message, type, options, metadata }: Content) =>
+  [sessionId, clientId, message, type, options, metadata] as const
 
 /**
  * The request as soon as it is settled, or as it stands when the time is over or nobody waits any

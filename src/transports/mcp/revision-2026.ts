@@ -104,7 +104,7 @@ const toCreated = (request: HitlRequest) => ({
 const toInputRequired = (request: HitlRequest) =>
   inputRequired({
     inputRequests: { [ANSWER]: inputRequired.elicit(toForm(request)) },
-    // Only an id, by which nobody finds what is not his own: what comes back needs no trust.
+    // Only an id, which finds nothing but what is one's own and the same question: it needs no trust.
     requestState: request.question.id,
   })
 
