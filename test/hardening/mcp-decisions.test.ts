@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RequestView } from '../../src/protocol/types.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { eventually } from '../support/eventually.ts'
-import { callModern, textOf, viewOf } from '../support/mcp-attacks.ts'
+import { callModern, openSession, post, textOf, toolCall, viewOf } from '../support/mcp-attacks.ts'
 
 /** Over MCP: an approval is of what the person was asked, and of one call. */
 
@@ -64,5 +64,46 @@ describe('a requestState that names an approved question', () => {
       params: { requestState },
     })
     expect(answer.result?.structuredContent).toMatchObject({ status: 'pending' })
+  })
+})
+
+describe('a second request of an id that is not answered yet', () => {
+  const ask = (id: unknown, message: string) =>
+    toolCall(id, 'request_human_input', { message, ...YES_NO, wait_seconds: 20 })
+
+  test('is refused, and the first one has its own answer', async () => {
+    const session = await openSession(app.url)
+    const first = post(app.url, ask(7, 'Harmless?'), session)
+    const { request_id } = await found('Harmless?')
+    const second = await post(app.url, ask(7, 'Harmful?'), session)
+    expect(second).toMatchObject({ status: 400, messages: [{ error: { code: -32_600 } }] })
+    await app.decide(request_id, { option: 'Yes' })
+    expect(viewOf((await first).messages.at(-1)).request_id).toBe(request_id)
+    expect(await pending('Harmful?')).toBeUndefined()
+  })
+
+  test('is refused in one batch, too', async () => {
+    const session = await openSession(app.url)
+    const answer = await post(app.url, [ask(7, 'One?'), ask(7, 'Two?')], session)
+    expect(answer.status).toBe(400)
+    expect(await pending('One?')).toBeUndefined()
+  })
+
+  test('is served once the first one is answered, refused, or cancelled', async () => {
+    const session = await openSession(app.url)
+    const list = { jsonrpc: '2.0', id: 7, method: 'tools/list' }
+    const cancel = {
+      ...{ jsonrpc: '2.0', method: 'notifications/cancelled' },
+      params: { requestId: 7 },
+    }
+    await post(app.url, ask(7, ''), session)
+    await post(app.url, { ...list, method: 'none' }, session)
+    await post(app.url, [{ ...list, method: 'resources/list' }, cancel], session)
+    const waiting = post(app.url, ask(7, 'Cancelled?'), session)
+    await found('Cancelled?')
+    await post(app.url, cancel, session)
+    expect((await waiting).messages).toEqual([])
+    const { messages } = await post(app.url, list, session)
+    expect(messages).toMatchObject([{ id: 7, result: { tools: expect.anything() } }])
   })
 })

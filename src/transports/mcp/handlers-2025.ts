@@ -65,24 +65,12 @@ function handleTools(server: Server, session: LiveSession, parts: McpParts): voi
     if (task && !long.has(name)) {
       throw new JsonRpcFailure(METHOD_NOT_FOUND, `${name} makes no tasks`)
     }
-    leaveWhenCancelled(session, extra)
     const call = callOf(server, session, extra, task !== undefined)
     const outcome = await callTool(tools, context, call, { name, input }).catch(refuseUnknownTool)
     if ('task' in outcome) return { task: toLegacyTask(outcome.task) }
     if ('asks' in outcome) throw new Error('this revision asks beside, never between')
     if (task) throw new JsonRpcFailure(INVALID_PARAMS, outcome.content[0]?.text ?? '')
     return { ...outcome, content: [...outcome.content] }
-  })
-}
-
-/**
- * The SDK answers nothing to a request that was cancelled, and leaves its stream open. The answer that
- * finds no stream lets it forget the request.
- */
-function leaveWhenCancelled({ transport }: LiveSession, { signal, requestId }: Extra): void {
-  signal.addEventListener('abort', () => {
-    transport.closeSSEStream(requestId)
-    transport.send({ jsonrpc: '2.0', id: requestId, result: {} }).catch(() => undefined)
   })
 }
 
@@ -170,7 +158,6 @@ function handleTasks(server: Server, session: LiveSession, { context }: McpParts
     tasks: (await hub.listPending(principal)).map(toLegacyTask),
   }))
   server.setRequestHandler(GetTaskPayloadRequestSchema, async ({ params: { taskId } }, extra) => {
-    leaveWhenCancelled(session, extra)
     const request = await find(taskId)
     const call = { ...callOf(server, session, extra, false), askBeside: undefined }
     const asked = { request, body: undefined }

@@ -1,13 +1,18 @@
 import { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
+import {
+  CancelledNotificationSchema,
+  JSONRPCRequestSchema,
+  type RequestId,
+} from '@modelcontextprotocol/sdk/types.js'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv'
 import type { McpSession, McpSessionStore } from '../../core/mcp-session.ts'
 import type { Principal } from '../../core/principal.ts'
 import type { Subscription } from '../../core/subscription.ts'
 import { CAPABILITIES_2025 } from './capabilities.ts'
+import type { CarriedAuth } from './connection.ts'
 import { handleRequests } from './handlers-2025.ts'
-import type { McpParts } from './parts.ts'
-import { serverInfo } from './parts.ts'
+import { INVALID_REQUEST, type McpParts, refuse, serverInfo } from './parts.ts'
 import { follow, requestIdOf } from './resources.ts'
 import { INSTRUCTIONS } from './tools.ts'
 
@@ -28,6 +33,8 @@ export class LiveSession {
   readonly #parts: McpParts
   readonly #store: McpSessionStore
   readonly #followed = new Map<string, Subscription | undefined>()
+  /** Ids of requests that are not answered yet. */
+  readonly #answering = new Set<RequestId>()
   #open = 0
   usedAt: number
 
@@ -66,7 +73,49 @@ export class LiveSession {
   }
 
   async connect(): Promise<void> {
-    await this.#server.connect(this.transport)
+    const { transport } = this
+    await this.#server.connect(transport)
+    const { onmessage, send } = transport
+    transport.send = (message, options) => {
+      if (!('method' in message)) this.#answering.delete(message.id as RequestId)
+      return send.call(transport, message, options)
+    }
+    transport.onmessage = (message, extra) => {
+      onmessage?.(message, extra)
+      const cancelled = CancelledNotificationSchema.safeParse(message).data?.params.requestId
+      // After the SDK has taken notice. It takes none of what is false.
+      if (cancelled) setImmediate(() => this.#cancelled(cancelled))
+    }
+  }
+
+  /**
+   * Answers one HTTP request. Two requests of one id can not be told apart in their answers: the SDK
+   * would give the second one the answer of the first.
+   */
+  async handle(request: Request, parsedBody: unknown, authInfo: CarriedAuth): Promise<Response> {
+    const ids = requestIdsOf(parsedBody)
+    if (new Set(ids).size < ids.length || ids.some((id) => this.#answering.has(id))) {
+      return refuse(
+        400,
+        INVALID_REQUEST,
+        'Invalid Request: a request of this id is not answered yet',
+      )
+    }
+    for (const id of ids) this.#answering.add(id)
+    const response = await this.transport.handleRequest(request, { parsedBody, authInfo })
+    // None of them was taken.
+    if (!response.ok) for (const id of ids) this.#answering.delete(id)
+    return response
+  }
+
+  /**
+   * The SDK answers nothing to a request that was cancelled, and leaves its stream open. The answer
+   * that finds no stream lets it forget the request.
+   */
+  #cancelled(id: RequestId): void {
+    if (!this.#answering.has(id)) return
+    this.transport.closeSSEStream(id)
+    this.transport.send({ jsonrpc: '2.0', id, result: {} }).catch(() => undefined)
   }
 
   /** Follows what it followed before, and has the client look at it, since it may have changed. */
@@ -124,6 +173,11 @@ export class LiveSession {
       .sendResourceUpdated({ uri })
       .catch((error: unknown) => this.#parts.logger.debug({ err: error }, 'an MCP notification'))
   }
+}
+
+function requestIdsOf(body: unknown): RequestId[] {
+  const messages: unknown[] = Array.isArray(body) ? body : [body]
+  return messages.flatMap((message) => JSONRPCRequestSchema.safeParse(message).data?.id ?? [])
 }
 
 export class TooManyFollowed extends Error {

@@ -18,7 +18,7 @@ import { stillAuthorized, whileThere } from '../waiting.ts'
 import { answerBare, bareCapabilities, isBare, toJsonRpcError } from './bare.ts'
 import { type Connection, carry } from './connection.ts'
 import { LeftQuestions } from './left-questions.ts'
-import type { McpParts } from './parts.ts'
+import { type McpParts, refuse } from './parts.ts'
 import { serve2026 } from './revision-2026.ts'
 import { McpSessions } from './sessions.ts'
 import { Streams } from './streams.ts'
@@ -156,8 +156,7 @@ async function serve(
     return streams.send(reply, refuse(404, -32_001, 'Session not found: initialize again'))
   const { session, leave } = entered
   try {
-    const options = { parsedBody: body, authInfo: carry(connection) }
-    const response = await session.transport.handleRequest(web, options)
+    const response = await session.handle(web, body, carry(connection))
     if (request.method === 'DELETE' && response.ok) await sessions.end(session)
     if (request.method === 'GET' && response.ok) session.opened()
     return await streams.send(reply, response, request.method === 'GET')
@@ -171,9 +170,6 @@ const methodOf = (body: unknown): unknown =>
 
 const isInitialize = (body: unknown): body is { method: 'initialize'; params?: object } =>
   methodOf(body) === 'initialize'
-
-const refuse = (status: number, code: number, message: string): Response =>
-  Response.json({ jsonrpc: '2.0', error: { code, message }, id: null }, { status })
 
 /** The body is parsed already, and goes beside it. */
 function toWebRequest({ headers, method, url }: FastifyRequest, signal: AbortSignal): Request {

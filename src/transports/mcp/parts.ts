@@ -34,6 +34,10 @@ export const INVALID_PARAMS = -32_602
 export const INTERNAL_ERROR = -32_603
 export const SERVER_ERROR = -32_000
 
+/** Before anybody looked at the method. */
+export const refuse = (status: number, code: number, message: string): Response =>
+  Response.json({ jsonrpc: '2.0', error: { code, message }, id: null }, { status })
+
 /** An error of ours where MCP has no result to say it in. */
 export function toFailure(thrown: unknown, data?: object): JsonRpcFailure {
   const error = toLoopgateError(thrown)
