@@ -107,3 +107,51 @@ describe('a second request of an id that is not answered yet', () => {
     expect(messages).toMatchObject([{ id: 7, result: { tools: expect.anything() } }])
   })
 })
+
+describe('an approval that came after its caller had left', () => {
+  const ask = (id: unknown, message: string) =>
+    toolCall(id, 'request_human_input', { message, ...YES_NO, wait_seconds: 20 })
+
+  /** Asks, leaves, and has it approved then. */
+  async function leave(session: Record<string, string>, message: string): Promise<RequestView> {
+    const waiting = post(app.url, ask(1, message), session)
+    const left = await found(message)
+    const params = { requestId: 1 }
+    await post(app.url, { jsonrpc: '2.0', method: 'notifications/cancelled', params }, session)
+    await waiting
+    await app.decide(left.request_id, { option: 'Yes' })
+    return left
+  }
+
+  test('is given to the repeated call, and to no further one', async () => {
+    const session = await openSession(app.url)
+    const { request_id } = await leave(session, 'Left?')
+    const [first] = (await post(app.url, ask(2, 'Left?'), session)).messages
+    expect(viewOf(first)).toMatchObject({ request_id, approved: true })
+    void post(app.url, ask(3, 'Left?'), session)
+    expect((await found('Left?')).request_id).not.toBe(request_id)
+  })
+
+  const READ = {
+    check_request_status: (request_id: string) =>
+      toolCall(2, 'check_request_status', { request_id }),
+    cancel_request: (request_id: string) => toolCall(2, 'cancel_request', { request_id }),
+    'resources/read': (request_id: string) => ({
+      ...{ jsonrpc: '2.0', id: 2, method: 'resources/read' },
+      params: { uri: `loopgate://requests/${request_id}` },
+    }),
+    'tasks/result': (taskId: string) => ({
+      ...{ jsonrpc: '2.0', id: 2, method: 'tasks/result' },
+      params: { taskId },
+    }),
+  }
+  test.for(Object.entries(READ))('is used up when it was read by %s', async ([name, read]) => {
+    const session = await openSession(app.url)
+    const message = `Read by ${name}?`
+    const { request_id } = await leave(session, message)
+    const { messages } = await post(app.url, read(request_id), session)
+    expect(JSON.stringify(messages)).toContain('\\"approved\\":true')
+    void post(app.url, ask(3, message), session)
+    expect((await found(message)).request_id).not.toBe(request_id)
+  })
+})

@@ -110,9 +110,10 @@ function handleResources(server: Server, session: LiveSession, { context }: McpP
   server.setRequestHandler(ListResourceTemplatesRequestSchema, () => ({
     resourceTemplates: TEMPLATES,
   }))
-  server.setRequestHandler(ReadResourceRequestSchema, async ({ params: { uri } }) =>
-    toContents(uri, await hub.get(principal, requestIdOf(uri) ?? '').catch(noResource(uri))),
-  )
+  server.setRequestHandler(ReadResourceRequestSchema, async ({ params: { uri } }) => {
+    const request = await hub.get(principal, requestIdOf(uri) ?? '').catch(noResource(uri))
+    return toContents(context, uri, request)
+  })
   server.setRequestHandler(SubscribeRequestSchema, async ({ params: { uri } }) => {
     await session.subscribe(uri).catch(noResource(uri))
     return {}

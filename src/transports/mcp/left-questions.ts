@@ -47,6 +47,11 @@ export class LeftQuestions {
     return kept && this.#clock.now() - kept.at < KEPT_MS ? kept.requestId : undefined
   }
 
+  /** An agent was told how it ended, by another call: a repeated one asks anew. */
+  told(requestId: string): void {
+    for (const [key, kept] of this.#kept) if (kept.requestId === requestId) this.#kept.delete(key)
+  }
+
   async #next(wake: Set<() => void>): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     wake.add(resolve)

@@ -9,6 +9,7 @@ export async function viewResult(
   request: HitlRequest,
   session?: Session,
 ): Promise<ToolResult> {
+  if (request.state.status !== 'pending') context.left.told(request.question.id)
   return structured({ ...toView(request), next_step: await nextStep(context, request, session) })
 }
 

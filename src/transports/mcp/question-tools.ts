@@ -139,12 +139,13 @@ export const questionTools: readonly Tool[] = [
       openWorldHint: true,
     },
     canTakeLong: false,
-    async call({ hub }, { principal }, { request_id }) {
+    async call({ hub, left }, { principal }, { request_id }) {
       try {
         return structured({ ...toView(await hub.cancel(principal, request_id)) })
       } catch (error) {
         const winner = error instanceof LoopgateError ? error.details.request : undefined
         if (!winner) throw error
+        left.told(request_id)
         return structured({ ...toView(winner) })
       }
     },

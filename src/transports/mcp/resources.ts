@@ -3,6 +3,7 @@ import type { Principal } from '../../core/principal.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import type { Subscription } from '../../core/subscription.ts'
 import { toView } from '../../protocol/view.ts'
+import type { ToolContext } from './tool.ts'
 
 const PREFIX = 'loopgate://requests/'
 const MIME = 'application/json'
@@ -28,9 +29,10 @@ export const toResource = ({ question }: HitlRequest) => ({
   mimeType: MIME,
 })
 
-export const toContents = (uri: string, request: HitlRequest) => ({
-  contents: [{ uri, mimeType: MIME, text: JSON.stringify(toView(request)) }],
-})
+export function toContents({ left }: ToolContext, uri: string, request: HitlRequest) {
+  if (request.state.status !== 'pending') left.told(request.question.id)
+  return { contents: [{ uri, mimeType: MIME, text: JSON.stringify(toView(request)) }] }
+}
 
 /** Calls `changed` at each change of the request from now on. Ends with the request. */
 export function follow(

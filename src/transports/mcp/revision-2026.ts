@@ -168,7 +168,7 @@ function handleResources(server: Server, { context }: McpParts, { principal }: C
     const request = await hub.get(principal, requestIdOf(uri) ?? '').catch((error: unknown) => {
       throw toFailure(error, { uri })
     })
-    return toContents(uri, request)
+    return toContents(context, uri, request)
   })
 }
 
