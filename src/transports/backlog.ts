@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import type { Clock } from '../core/ports.ts'
 
 /** A reader that has more than this waiting for it in the server is cut, and resumes later. */
@@ -8,6 +9,18 @@ const TICK_MS = 1_000
 
 /** Replay waits for a reader with more than this in the air. */
 export const FULL_BYTES = 64 * 1024
+
+/** Resolves when the reader of a response has taken most of what was written, or is gone. */
+export function drained(raw: ServerResponse): Promise<void> {
+  if (raw.destroyed || raw.writableLength < FULL_BYTES) return Promise.resolve()
+  return new Promise((resolve) => {
+    const done = () => {
+      raw.off('drain', done).off('close', done)
+      resolve()
+    }
+    raw.on('drain', done).on('close', done)
+  })
+}
 
 export interface Backlogged {
   /** Bytes that wait for this reader in the server now. */

@@ -9,7 +9,7 @@ import { parse } from '../protocol/fields.ts'
 import { streamQuery, toTarget } from '../protocol/requests.ts'
 import type { Hello } from '../protocol/types.ts'
 import { envelopeJson } from '../protocol/view.ts'
-import { type Backlogged, Backlogs, FULL_BYTES } from './backlog.ts'
+import { type Backlogged, Backlogs, drained } from './backlog.ts'
 import { CLOSE_MS, closeEvenly, retryAfterMs } from './closing.ts'
 import { DeadPeers, type Watched } from './dead-peers.ts'
 import { type Beating, Heartbeats } from './heartbeat.ts'
@@ -135,15 +135,7 @@ class SseReader implements Reader, Beating, Backlogged, Watched {
   }
 
   drained(): Promise<void> {
-    const raw = this.#raw
-    if (!raw || raw.destroyed || raw.writableLength < FULL_BYTES) return Promise.resolve()
-    return new Promise((resolve) => {
-      const done = () => {
-        raw.off('drain', done).off('close', done)
-        resolve()
-      }
-      raw.on('drain', done).on('close', done)
-    })
+    return this.#raw ? drained(this.#raw) : Promise.resolve()
   }
 
   ended(reason: EndReason): void {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply } from 'fastify'
-import type { Backlogged, Backlogs } from '../backlog.ts'
+import { type Backlogged, type Backlogs, drained, FULL_BYTES } from '../backlog.ts'
 import { CLOSE_MS, closeEvenly } from '../closing.ts'
 import type { DeadPeers, Watched } from '../dead-peers.ts'
 import { principalOf, type TransportContext } from '../transport.ts'
@@ -85,8 +85,8 @@ export class Streams {
 }
 
 /**
- * Takes what the SDK writes as soon as it is there, so that what waits for a slow reader waits in one
- * place, where it is counted.
+ * Hands on what the SDK writes, piece by piece: an answer may be larger than what a reader may have
+ * waiting, and is cut only when its reader does not take it.
  */
 class Stream implements Backlogged, Watched {
   readonly #raw: ServerResponse
@@ -104,13 +104,26 @@ class Stream implements Backlogged, Watched {
     raw.once('close', () => void this.#source.cancel().catch(() => undefined))
     for (;;) {
       const { done, value } = await this.#source.read()
-      if (done || raw.destroyed) break
-      raw.write(value)
-      this.#parts.backlogs.wrote(this, value.byteLength)
+      if (done || this.#isOver) break
+      await this.#write(value)
     }
     this.#parts.backlogs.forget(this)
     this.end()
     if (!raw.destroyed) await new Promise((resolve) => raw.once('close', resolve))
+  }
+
+  get #isOver(): boolean {
+    return this.#raw.writableEnded || this.#raw.destroyed
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    const raw = this.#raw
+    for (let at = 0; at < bytes.length && !this.#isOver; at += FULL_BYTES) {
+      const piece = bytes.subarray(at, at + FULL_BYTES)
+      raw.write(piece)
+      this.#parts.backlogs.wrote(this, piece.length)
+      await drained(raw)
+    }
   }
 
   backlog(): number {
@@ -131,8 +144,8 @@ class Stream implements Backlogged, Watched {
 
   /** Ends, and cuts whoever does not take what is there. */
   end(): void {
+    if (this.#isOver) return
     const raw = this.#raw
-    if (raw.writableEnded || raw.destroyed) return
     raw.end()
     const cancel = this.#parts.context.clock.after(CLOSE_MS, () => raw.destroy())
     raw.once('close', cancel)
