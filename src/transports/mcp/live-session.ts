@@ -6,6 +6,7 @@ import {
   type RequestId,
 } from '@modelcontextprotocol/sdk/types.js'
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv'
+import { invalid, LoopgateError } from '../../core/errors.ts'
 import type { McpSession, McpSessionStore } from '../../core/mcp-session.ts'
 import type { Principal } from '../../core/principal.ts'
 import type { Subscription } from '../../core/subscription.ts'
@@ -18,6 +19,12 @@ import { INSTRUCTIONS } from './tools.ts'
 
 /** Resources that one session may follow. */
 const MAX_FOLLOWED = 100
+
+interface Followed {
+  readonly subscription: Promise<Subscription>
+  /** Nothing changes any more. It stays, because the client may not have been told yet. */
+  isOver: boolean
+}
 
 /** Made once: each takes 18 KB. It checks what people at clients fill into forms. */
 const jsonSchemaValidator = new AjvJsonSchemaValidator()
@@ -32,7 +39,8 @@ export class LiveSession {
   readonly #server: Server
   readonly #parts: McpParts
   readonly #store: McpSessionStore
-  readonly #followed = new Map<string, Subscription | undefined>()
+  readonly #stored: McpSession
+  readonly #followed = new Map<string, Followed>()
   /** Ids of requests that are not answered yet. */
   readonly #answering = new Set<RequestId>()
   #open = 0
@@ -48,8 +56,8 @@ export class LiveSession {
     this.principal = principal
     this.#parts = parts
     this.#store = store
+    this.#stored = session
     this.usedAt = parts.context.clock.now()
-    for (const uri of session.subscriptions) this.#followed.set(uri, undefined)
     this.transport = new WebStandardStreamableHTTPServerTransport({
       sessionIdGenerator: () => session.id,
       ...(onInitialized && { onsessioninitialized: onInitialized }),
@@ -118,14 +126,13 @@ export class LiveSession {
     this.transport.send({ jsonrpc: '2.0', id, result: {} }).catch(() => undefined)
   }
 
-  /** Follows what it followed before, and has the client look at it, since it may have changed. */
+  /** Follows what it followed before, as far as that is still kept. */
   async resume(): Promise<void> {
-    for (const uri of this.#followed.keys()) {
-      try {
-        await this.#follow(uri)
-      } catch {
-        this.#followed.delete(uri)
-      }
+    for (const uri of this.#stored.subscriptions) {
+      await this.#follow(uri).catch((error: unknown) => {
+        const isGone = error instanceof LoopgateError && error.code === 'REQUEST_NOT_FOUND'
+        if (!isGone) throw error
+      })
     }
   }
 
@@ -138,17 +145,24 @@ export class LiveSession {
     }
   }
 
-  /** @throws {LoopgateError} REQUEST_NOT_FOUND. */
+  /** @throws {LoopgateError} REQUEST_NOT_FOUND; INVALID_INPUT when it follows too many. */
   async subscribe(uri: string): Promise<void> {
-    if (this.#followed.get(uri)) return
-    if (this.#followed.size >= MAX_FOLLOWED) throw new TooManyFollowed()
+    const followed = this.#followed.get(uri)
+    if (followed) {
+      await followed.subscription
+      return
+    }
+    this.#makeRoom()
     await this.#follow(uri)
-    await this.#store.update(this.id, [...this.#followed.keys()])
+    await this.#save()
   }
 
   async unsubscribe(uri: string): Promise<void> {
-    this.#followed.get(uri)?.end('left')
-    if (this.#followed.delete(uri)) await this.#store.update(this.id, [...this.#followed.keys()])
+    const followed = this.#followed.get(uri)
+    if (!followed) return
+    this.#followed.delete(uri)
+    leave(followed)
+    await this.#save()
   }
 
   /** The standing stream is open: what changed while there was none is told now. */
@@ -157,15 +171,42 @@ export class LiveSession {
   }
 
   async close(): Promise<void> {
-    for (const subscription of this.#followed.values()) subscription?.end('left')
+    for (const followed of this.#followed.values()) leave(followed)
     await this.#server.close()
   }
 
+  #makeRoom(): void {
+    if (this.#followed.size < MAX_FOLLOWED) return
+    const over = [...this.#followed].find(([, { isOver }]) => isOver)
+    if (!over) throw invalid('/uri', `a session follows at most ${MAX_FOLLOWED} resources`)
+    this.#followed.delete(over[0])
+  }
+
   async #follow(uri: string): Promise<void> {
+    const followed: Followed = {
+      isOver: false,
+      subscription: this.#subscription(uri, () => {
+        followed.isOver = true
+      }),
+    }
+    // Before it is waited for: whoever subscribes meanwhile waits for the same one.
+    this.#followed.set(uri, followed)
+    try {
+      await followed.subscription
+    } catch (error) {
+      if (this.#followed.get(uri) === followed) this.#followed.delete(uri)
+      throw error
+    }
+  }
+
+  async #subscription(uri: string, ended: () => void): Promise<Subscription> {
     const { hub } = this.#parts.context
     const request = await hub.get(this.principal, requestIdOf(uri) ?? '')
-    const changed = () => this.#changed(uri)
-    this.#followed.set(uri, await follow(hub, this.principal, request, changed))
+    return follow(hub, this.principal, request, { changed: () => this.#changed(uri), ended })
+  }
+
+  #save(): Promise<void> {
+    return this.#store.update(this.id, [...this.#followed.keys()])
   }
 
   #changed(uri: string): void {
@@ -180,6 +221,7 @@ function requestIdsOf(body: unknown): RequestId[] {
   return messages.flatMap((message) => JSONRPCRequestSchema.safeParse(message).data?.id ?? [])
 }
 
-export class TooManyFollowed extends Error {
-  override readonly message = `a session follows at most ${MAX_FOLLOWED} resources`
+/** Whoever asked for one that could not be followed was told so. */
+const leave = ({ subscription }: Followed): void => {
+  subscription.then((followed) => followed.end('left')).catch(() => undefined)
 }

@@ -34,17 +34,17 @@ export function toContents({ left }: ToolContext, uri: string, request: HitlRequ
   return { contents: [{ uri, mimeType: MIME, text: JSON.stringify(toView(request)) }] }
 }
 
-/** Calls `changed` at each change of the request from now on. Ends with the request. */
+/** Tells of each change of the request from now on. Ends with the request. */
 export function follow(
   hub: Hub,
   principal: Principal,
   request: HitlRequest,
-  changed: () => void,
+  { changed, ended }: { changed(): void; ended?(): void },
 ): Promise<Subscription> {
   return hub.subscribe(principal, { requestId: request.question.id }, request.cursor, {
     started: () => undefined,
     event: changed,
     drained: () => Promise.resolve(),
-    ended: () => undefined,
+    ended: () => ended?.(),
   })
 }

@@ -241,7 +241,7 @@ function busFor(
       const start = async (uri: string) => {
         const request = await context.hub.get(principal, requestIdOf(uri) ?? '')
         const changed = () => listener({ kind: 'resource_updated', uri })
-        const subscription = await follow(context.hub, principal, request, changed)
+        const subscription = await follow(context.hub, principal, request, { changed })
         if (isOver) return subscription.end('left')
         open.add(subscription)
         // It may have ended between the acknowledgement and this.

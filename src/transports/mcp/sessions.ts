@@ -137,8 +137,13 @@ export class McpSessions {
     )
     // Its answer was given long ago; read to the end, so that it is written before what follows.
     await replayed.text()
-    await session.resume()
-    return session
+    try {
+      await session.resume()
+      return session
+    } catch (error) {
+      await session.close()
+      throw error
+    }
   }
 
   #hold(id: string, session: LiveSession): void {
