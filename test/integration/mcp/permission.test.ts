@@ -39,7 +39,7 @@ async function answered(client: ToolClient, answer: object) {
 }
 
 describe.each(Object.entries(CLIENTS))('by %s', (_, open) => {
-  test('allows with the input as it came, and shows the person all of it', async () => {
+  test('M7: allows with the input as it came, and shows the person all of it', async () => {
     const { verdict, view } = await answered(await open(seat), { option: 'Allow' })
     expect(verdict).toEqual({ behavior: 'allow', updatedInput: USE.input })
     expect(view).toMatchObject({
@@ -73,7 +73,7 @@ test('a question that was withdrawn is denied, and nobody said no', async () => 
   })
 })
 
-test('when nobody answers in time it is denied, and says that nobody did', async () => {
+test('M7: when nobody answers in time it is denied, and says that nobody did', async () => {
   await using client = await seat.client()
   const verdict = prompt(client)
   const { request_id } = await seat.asked()
@@ -96,7 +96,7 @@ test('an expired question is denied, and says that nobody answered', async () =>
   })
 }, 30_000)
 
-test('a server that stops denies, says so, and withdraws the question', async () => {
+test('M7: a server that stops denies, says so, and withdraws the question', async () => {
   const stopping = await startOn({ LOOPGATE_DATA_DIR: 'memory://' })
   const there = await Seat.open(stopping)
   await there.register('one')
@@ -146,7 +146,7 @@ test('the same use of a tool is asked once, however often it is prompted', async
   expect(await seat.pending()).toEqual([])
 })
 
-test('an allowance is for that input alone: another one under its id is denied', async () => {
+test('M7: an allowance is for that input alone: another one under its id is denied', async () => {
   await using client = await seat.client()
   const once = { tool_use_id: 'toolu_02' }
   const verdict = prompt(client, once)

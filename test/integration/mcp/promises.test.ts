@@ -13,7 +13,7 @@ import type { RequestView } from '../../../src/protocol/types.ts'
 import { makeKey, openAccount } from '../../support/accounts.ts'
 import { startTestApp, type TestApp } from '../../support/app.ts'
 
-/** What src/core/README.md says of MCP, by a client of the official SDK. */
+/** What src/core/README.md says of MCP (M7 in permission.test.ts), by a client of the official SDK. */
 
 type Person = (question: { readonly message: string }) => Promise<string> | string
 
@@ -22,8 +22,6 @@ const ASKING = 'request_human_input'
 
 const viewOf = (result: unknown) =>
   (result as { structuredContent: RequestView & { next_step: string } }).structuredContent
-
-const textOf = (result: unknown) => (result as { content: [{ text: string }] }).content[0].text
 
 /** @param person who sits at the client; without one it declares no forms. */
 async function connect(app: TestApp, session: string, person?: Person) {
@@ -238,28 +236,4 @@ test('M6: who declares neither tasks nor forms gets the answer itself', async ()
   await app.decide(request_id, { option: 'Hold' })
   expect(viewOf(await call)).toMatchObject({ request_id, outcome: 'rejected' })
   expect(received).toEqual([])
-})
-
-describe('M7: permission_prompt', () => {
-  const prompt = { tool_name: 'Bash', input: { command: 'make deploy' } }
-
-  test.each([
-    ['Allow', { behavior: 'allow', updatedInput: prompt.input }],
-    ['Deny', { behavior: 'deny', message: 'A person denied this.' }],
-  ])('after %s', async (option, verdict) => {
-    await using agent = await connect(app, 's1')
-    const call = agent.call('permission_prompt', prompt)
-    const { request_id } = await asked(app, 'make deploy')
-    await app.decide(request_id, { option })
-    expect(JSON.parse(textOf(await call))).toEqual(verdict)
-  })
-
-  test('denies when nobody can be asked', async () => {
-    await using agent = await connect(app, 'no-such-session')
-    const verdict = JSON.parse(textOf(await agent.call('permission_prompt', prompt)))
-    expect(verdict).toMatchObject({
-      behavior: 'deny',
-      message: expect.stringContaining('Nobody was asked'),
-    })
-  })
 })
