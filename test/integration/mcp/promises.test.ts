@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RequestView } from '../../../src/protocol/types.ts'
 import { makeKey, openAccount } from '../../support/accounts.ts'
 import { startTestApp, type TestApp } from '../../support/app.ts'
+import { ModernClient } from '../../support/readers/mcp.ts'
 
 /** What src/core/README.md says of MCP (M7 in permission.test.ts), by a client of the official SDK. */
 
@@ -97,7 +98,7 @@ test('M1, M4: after a restart a client goes on in its session, and its task is i
   } finally {
     rmSync(directory, { recursive: true })
   }
-})
+}, 60_000)
 
 test('M4: the session of a client does not exist for another principal', async () => {
   await using agent = await connect(app, 's1')
@@ -191,34 +192,19 @@ describe('M5: what the person at the client answers', () => {
   test('does not count for a question of another session, whatever the client hands back', async () => {
     await letAnswer(true, 'mine')
     const { request_id } = await app.ask({ message: 'Not yours?', options: OPTIONS })
-    const answer = { action: 'accept', content: { answer: 'Deploy' } }
-    const { status } = await fetch(`${app.url}/mcp?session_id=mine`, {
-      method: 'POST',
-      body: JSON.stringify({
-        jsonrpc: '2.0',
-        id: 1,
-        method: 'tools/call',
-        params: {
-          name: ASKING,
-          arguments: { message: 'Mine?', options: OPTIONS, wait_seconds: 0 },
-          requestState: request_id,
-          inputResponses: { answer },
-          _meta: {
-            'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-            'io.modelcontextprotocol/clientCapabilities': { elicitation: { form: {} } },
-            'io.modelcontextprotocol/clientInfo': { name: 'editor', version: '1' },
-          },
-        },
-      }),
-      headers: {
-        'content-type': 'application/json',
-        accept: 'application/json, text/event-stream',
-        'mcp-protocol-version': '2026-07-28',
-        'mcp-method': 'tools/call',
-        'mcp-name': ASKING,
-      },
+    const client = new ModernClient(app, {
+      query: '?session_id=mine',
+      capabilities: { elicitation: { form: {} } },
     })
-    expect(status).toBe(200)
+    const input = { message: 'Mine?', options: OPTIONS, wait_seconds: 1 }
+    const answered = (requestState: unknown) =>
+      client.tool(ASKING, input, {
+        requestState,
+        inputResponses: { answer: { action: 'accept', content: { answer: 'Deploy' } } },
+      })
+    expect(viewOf(await answered(request_id))).toMatchObject({ request_id, status: 'pending' })
+    const { requestState } = await client.call(ASKING, input).answer<{ requestState: unknown }>()
+    expect(viewOf(await answered(requestState))).toMatchObject({ outcome: 'approved' })
     expect(await app.view(request_id)).toMatchObject({ status: 'pending' })
   })
 })
