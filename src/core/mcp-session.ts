@@ -13,7 +13,7 @@ export interface McpSession {
 export interface McpSessionStore {
   /** Also forgets the sessions of the tenant that were left longest ago, beyond a bound. */
   create(principal: Principal, session: McpSession): Promise<void>
-  /** Notes that it is used. */
+  /** Notes that it is used, to the minute. */
   find(principal: Principal, id: string): Promise<McpSession | undefined>
   /** Notes that it is used, or what it follows now. */
   update(id: string, subscriptions: readonly string[]): Promise<void>

@@ -8,6 +8,8 @@ import type { Tables } from './schema.ts'
 const KEPT_DAYS = 30
 /** Clients seldom say that they are done. */
 const MAX_OF_TENANT = 1_000
+/** It is looked for with every request, and a write each time would be for nothing. */
+const NOTED_SECONDS = 60
 
 export class PgMcpSessionStore implements McpSessionStore {
   readonly #db: Kysely<Tables>
@@ -34,14 +36,18 @@ export class PgMcpSessionStore implements McpSessionStore {
 
   async find(principal: Principal, id: string): Promise<McpSession | undefined> {
     if (!isUuid(id)) return undefined
-    return this.#db
-      .updateTable('mcp_sessions')
-      .set({ seen_at: sql<Date>`clock_timestamp()` })
-      .where('id', '=', id)
-      .where('tenant', '=', principal.tenant)
-      .where('principal', '=', principalKey(principal))
-      .returning(['id', 'initialize', 'subscriptions'])
-      .executeTakeFirst()
+    const { tenant } = principal
+    const { rows } = await sql<McpSession>`
+      WITH seen AS (
+        UPDATE mcp_sessions SET seen_at = clock_timestamp()
+        WHERE id = ${id} AND tenant = ${tenant} AND principal = ${principalKey(principal)}
+          AND seen_at < clock_timestamp() - make_interval(secs => ${NOTED_SECONDS})
+      )
+      SELECT id, initialize, subscriptions FROM mcp_sessions
+      WHERE id = ${id} AND tenant = ${tenant} AND principal = ${principalKey(principal)}`.execute(
+      this.#db,
+    )
+    return rows[0]
   }
 
   async update(id: string, subscriptions: readonly string[]): Promise<void> {

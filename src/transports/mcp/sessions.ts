@@ -83,18 +83,26 @@ export class McpSessions {
    */
   async enter({ principal }: Connection, id: string): Promise<Entered | undefined> {
     for (;;) {
-      const session = this.#live.get(id)
-      if (session) return isSame(session, principal) ? toEntered(session) : undefined
+      // Every time: it may have been ended in another process.
       const stored = await this.#store.find(principal, id)
-      if (!stored) return undefined
+      const session = this.#live.get(id)
+      if (!stored) {
+        if (session && isSame(session, principal)) await this.#drop(session)
+        return undefined
+      }
+      if (session) return toEntered(session)
       await (this.#making.get(id) ?? this.#make(principal, stored))
     }
   }
 
   async end(session: LiveSession): Promise<void> {
+    await this.#drop(session)
+    await this.#store.delete(session.id)
+  }
+
+  async #drop(session: LiveSession): Promise<void> {
     this.#live.delete(session.id)
     this.#rounds.members.delete(session)
-    await this.#store.delete(session.id)
     await session.close()
   }
 
