@@ -178,7 +178,11 @@ export class LiveSession {
   #makeRoom(): void {
     if (this.#followed.size < MAX_FOLLOWED) return
     const over = [...this.#followed].find(([, { isOver }]) => isOver)
-    if (!over) throw invalid('/uri', `a session follows at most ${MAX_FOLLOWED} resources`)
+    if (!over)
+      throw invalid(
+        '/uri',
+        `is one too many: a session follows at most ${MAX_FOLLOWED} open requests`,
+      )
     this.#followed.delete(over[0])
   }
 
