@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { LoopgateError } from '../../core/errors.ts'
+import { invalid, LoopgateError } from '../../core/errors.ts'
 import type { Session, Submission } from '../../core/ports.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import { parseSubmission } from '../../protocol/requests.ts'
@@ -126,11 +126,18 @@ export async function resume(
   const session = await hub.session(call.principal, session_id)
   const body = { client_id: session.clientId, ...question, session_id }
   if (!isDeepStrictEqual(contentOf(parseSubmission(body, defaults)), contentOf(request.question))) {
-    throw new LoopgateError('INVALID_INPUT', 'requestState is of another question')
+    throw invalid('/requestState', 'is of another question')
   }
   const isOpen = answer && request.state.status === 'pending'
-  const seen = isOpen ? await decideInline(context, call, request, answer) : request
+  const seen = isOpen ? await decideInline(context, call, request, answer).catch(winnerOf) : request
   return { request: seen, session, body: undefined }
+}
+
+/** The request as somebody who was faster settled it. */
+export function winnerOf(error: unknown): HitlRequest {
+  const winner = error instanceof LoopgateError ? error.details.request : undefined
+  if (!winner) throw error
+  return winner
 }
 
 const contentOf = ({ sessionId, clientId, message, type, options, metadata }: Content) =>

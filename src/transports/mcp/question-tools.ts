@@ -1,11 +1,10 @@
 import * as z from 'zod'
-import { LoopgateError } from '../../core/errors.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import { id } from '../../protocol/fields.ts'
 import { questionFields } from '../../protocol/requests.ts'
 import { toView } from '../../protocol/view.ts'
 import { viewFields } from '../../protocol/view-schema.ts'
-import { ask, awaitAnswer, resume } from './asking.ts'
+import { ask, awaitAnswer, resume, winnerOf } from './asking.ts'
 import { asksBetween } from './inline.ts'
 import { viewResult } from './next-step.ts'
 import { defineTool, structured, type Tool, type ToolCall } from './tool.ts'
@@ -140,14 +139,9 @@ export const questionTools: readonly Tool[] = [
     },
     canTakeLong: false,
     async call({ hub, left }, { principal }, { request_id }) {
-      try {
-        return structured({ ...toView(await hub.cancel(principal, request_id)) })
-      } catch (error) {
-        const winner = error instanceof LoopgateError ? error.details.request : undefined
-        if (!winner) throw error
-        left.told(request_id)
-        return structured({ ...toView(winner) })
-      }
+      const settled = await hub.cancel(principal, request_id).catch(winnerOf)
+      left.told(request_id)
+      return structured({ ...toView(settled) })
     },
   }),
 ]
