@@ -40,7 +40,7 @@ test('beyond a hundred that are open, the next is refused with the reason', asyn
   await Promise.all(uris.map(subscribe))
   await expect(subscribe(last)).rejects.toMatchObject({
     code: -32_602,
-    message: expect.stringContaining('a session follows at most 100 resources'),
+    message: expect.stringContaining('a session follows at most 100 open requests'),
   })
   // What is settled changes no more, and makes room.
   await cancel(uris[50] ?? '')
