@@ -202,7 +202,7 @@ describe('M5: what the person at the client answers', () => {
         requestState,
         inputResponses: { answer: { action: 'accept', content: { answer: 'Deploy' } } },
       })
-    expect(viewOf(await answered(request_id))).toMatchObject({ request_id, status: 'pending' })
+    expect(await answered(request_id)).toMatchObject({ isError: true })
     const { requestState } = await client.call(ASKING, input).answer<{ requestState: unknown }>()
     expect(viewOf(await answered(requestState))).toMatchObject({ outcome: 'approved' })
     expect(await app.view(request_id)).toMatchObject({ status: 'pending' })
