@@ -1,10 +1,14 @@
 import { LoopgateError } from '../../core/errors.ts'
 import { type Person, type Principal, principalKey } from '../../core/principal.ts'
 import { type Answer, type HitlRequest, INLINE, isInlineAllowed } from '../../core/request.ts'
+import { visiblePart } from '../../protocol/fields.ts'
+import { parseDecision } from '../../protocol/requests.ts'
 import type { ToolCall, ToolContext } from './tool.ts'
 
 /** Rounds of judging an answer again because the reviewers were changed at that moment. */
 const MAX_ROUNDS = 3
+/** Characters of a client's name. */
+const MAX_NAME = 100
 
 /** Whether the client is to put the question to its person before it calls again. */
 export const asksBetween = ({ asksBetween, resumed }: ToolCall, request: HitlRequest): boolean =>
@@ -37,14 +41,15 @@ export function askBeside(context: ToolContext, call: ToolCall, request: HitlReq
 
 /**
  * What the person at the client answered, if the session lets that person answer, then and now.
- * @throws {LoopgateError} as Hub.decideWhile.
+ * @throws {LoopgateError} as parseDecision and Hub.decideWhile.
  */
 export async function decideInline(
   { hub }: ToolContext,
   { principal, clientName }: ToolCall,
   request: HitlRequest,
-  answer: Answer,
+  given: Answer,
 ): Promise<HitlRequest> {
+  const answer = parseDecision(given)
   const person = personAt(principal, clientName)
   const stored = { request, settledBy: null }
   for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -57,11 +62,14 @@ export async function decideInline(
   return request
 }
 
-/** Known only as whoever sits at a client that has this credential. */
-const personAt = (principal: Principal, clientName: string): Person => ({
-  type: 'person',
-  tenant: principal.tenant,
-  channel: INLINE.channel,
-  id: principalKey(principal),
-  name: `the user of ${clientName}`,
-})
+/** Known only as whoever sits at a client that has this credential, and says its own name. */
+function personAt(principal: Principal, clientName: string): Person {
+  const name = [...visiblePart(clientName.toWellFormed())].slice(0, MAX_NAME).join('')
+  return {
+    type: 'person',
+    tenant: principal.tenant,
+    channel: INLINE.channel,
+    id: principalKey(principal),
+    name: `the user of ${name || 'an MCP client'}`,
+  }
+}
