@@ -36,15 +36,11 @@ const found = async (message: string): Promise<RequestView> => {
 describe('a requestState that names an approved question', () => {
   test('allows no tool that nobody was asked about', async () => {
     const { request_id: requestState } = await approved('Read a file?')
-    const asking = callModern(
-      app.url,
-      'permission_prompt',
-      { tool_name: 'Bash', input: { command: 'rm -rf /' } },
-      { params: { requestState } },
-    )
-    const { request_id } = await found('Allow Bash?\n\n{\n  "command": "rm -rf /"\n}')
-    await app.decide(request_id, { option: 'Deny' })
-    expect(JSON.parse(textOf(await asking))).toMatchObject({ behavior: 'deny' })
+    const input = { tool_name: 'Bash', input: { command: 'rm -rf /' } }
+    const answer = await callModern(app.url, 'permission_prompt', input, {
+      params: { requestState },
+    })
+    expect(JSON.parse(textOf(answer))).toMatchObject({ behavior: 'deny' })
   })
 
   test('approves no other question', async () => {
@@ -54,7 +50,7 @@ describe('a requestState that names an approved question', () => {
       params: { requestState },
     })
     expect(answer.result).toMatchObject({ isError: true })
-    expect(textOf(answer)).toContain('requestState is of another question')
+    expect(textOf(answer)).toContain('/requestState: is of another question')
   })
 
   test('is no approval of another action', async () => {
@@ -63,7 +59,8 @@ describe('a requestState that names an approved question', () => {
     const answer = await callModern(app.url, 'request_approval', input, {
       params: { requestState },
     })
-    expect(answer.result?.structuredContent).toMatchObject({ status: 'pending' })
+    expect(answer.result).toMatchObject({ isError: true })
+    expect(textOf(answer)).toContain('/requestState: is of another question')
   })
 })
 

@@ -22,12 +22,6 @@ interface Named {
   readonly client_id?: string | undefined
 }
 
-/** What an approval is an approval of. */
-type Content = Pick<
-  Submission,
-  'sessionId' | 'clientId' | 'message' | 'type' | 'options' | 'metadata'
->
-
 /** A question that is stored, and what its caller would find it by. */
 export interface Asked {
   readonly request: HitlRequest
@@ -96,6 +90,7 @@ export async function ask(
   }
   // Before anything else: what is wrong with it was wrong the first time.
   const submission = { ...parseSubmission(body, defaults), recipients }
+  if (call.resumed) return resume(context, call, call.resumed, { session, submission })
   if (key !== undefined) {
     const { request } = await hub.submit(call.principal, submission)
     return { request, session, body: undefined }
@@ -110,22 +105,22 @@ export async function ask(
 const isOfUse = ({ state }: HitlRequest): boolean =>
   state.status === 'pending' || state.status === 'decided'
 
+/** What makes a question the one that a call asks. */
+const CONTENT = ['sessionId', 'clientId', 'message', 'type', 'options', 'metadata'] as const
+
 /**
  * The question that the client put to its person meanwhile, and with the answer of that person.
  * @throws {LoopgateError} INVALID_INPUT when this call asks something else: which question it is about
  * is the client's word, and no approval is of use for another one.
  */
-export async function resume(
+async function resume(
   context: ToolContext,
   call: ToolCall,
   { request, answer }: Resumed,
-  question: Named & Readonly<Record<string, unknown>>,
+  { session, submission }: { readonly session: Session; readonly submission: Submission },
 ): Promise<Asked> {
-  const { hub, defaults } = context
-  const { session_id = call.sessionId ?? request.question.sessionId } = question
-  const session = await hub.session(call.principal, session_id)
-  const body = { client_id: session.clientId, ...question, session_id }
-  if (!isDeepStrictEqual(contentOf(parseSubmission(body, defaults)), contentOf(request.question))) {
+  const { question } = request
+  if (!CONTENT.every((part) => isDeepStrictEqual(submission[part], question[part]))) {
     throw invalid('/requestState', 'is of another question')
   }
   const isOpen = answer && request.state.status === 'pending'
@@ -139,9 +134,6 @@ export function winnerOf(error: unknown): HitlRequest {
   if (!winner) throw error
   return winner
 }
-
-const contentOf = ({ sessionId, clientId, message, type, options, metadata }: Content) =>
-  [sessionId, clientId, message, type, options, metadata] as const
 
 /**
  * The request as soon as it is settled, or as it stands when the time is over or nobody waits any

@@ -4,7 +4,7 @@ import { id } from '../../protocol/fields.ts'
 import { questionFields } from '../../protocol/requests.ts'
 import { toView } from '../../protocol/view.ts'
 import { viewFields } from '../../protocol/view-schema.ts'
-import { ask, awaitAnswer, resume, winnerOf } from './asking.ts'
+import { ask, awaitAnswer, winnerOf } from './asking.ts'
 import { asksBetween } from './inline.ts'
 import { viewResult } from './next-step.ts'
 import { defineTool, structured, type Tool, type ToolCall } from './tool.ts'
@@ -58,9 +58,7 @@ const requestHumanInput = (name: string, description: string) =>
     title: 'Ask a person',
     description,
     async call(context, call, { wait_seconds = DEFAULT_WAIT_SECONDS, ...question }) {
-      const asked = call.resumed
-        ? await resume(context, call, call.resumed, question)
-        : await ask(context, call, 'call', question)
+      const asked = await ask(context, call, 'call', question)
       if (wait_seconds > 0 && asksBetween(call, asked.request)) return { asks: asked.request }
       if (isTask(call, asked.request, wait_seconds)) return { task: asked.request }
       const seen = await awaitAnswer(context, call, asked, wait_seconds)
