@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeKey, openAccount } from '../../support/accounts.ts'
-import { startTestApp } from '../../support/app.ts'
+import { startTestApp, type TestApp } from '../../support/app.ts'
 import { BridgeProcess, type RpcMessage } from '../../support/bridge.ts'
 
 const QUESTION = { message: 'Deploy v2.1.0?', options: ['Approve', 'Reject'] }
@@ -33,42 +33,40 @@ describe('loopgate mcp without its server', () => {
     const port = await freePort()
     const url = `http://127.0.0.1:${port}`
     await using bridge = new BridgeProcess(['--url', url])
-    const introduced = await bridge.initialize()
+    const own = async () => [
+      (await bridge.initialize()).result,
+      (await bridge.ask('tools/list')).result,
+      (await bridge.ask('server/discover', { _meta })).result,
+    ]
+    const instead = await own()
     expect(await bridge.ask('ping')).toMatchObject({ result: {} })
-    const listed = await bridge.ask('tools/list')
     const asked = await bridge.call('request_human_input', QUESTION)
     expect(asked.result?.isError).toBe(true)
     expect(textOf(asked)).toContain(`${url}/mcp`)
     expect(textOf(asked)).toContain('npm start')
 
-    await using app = await startTestApp({ SERVER_PORT: String(port) })
+    await using _app = await startTestApp({ SERVER_PORT: String(port) })
     const after = await bridge.call('request_human_input', { ...QUESTION, wait_seconds: 0 })
     expect(after.result).toMatchObject({ structuredContent: { status: 'pending' } })
-    // What was said in its place is what it says itself.
-    await using direct = new BridgeProcess(['--url', app.url])
-    const { serverInfo: _, ...own } = (await direct.initialize()).result ?? {}
-    expect(introduced.result).toMatchObject(own)
-    const { result } = await direct.ask('tools/list')
-    expect(result).toMatchObject(listed.result ?? {})
-  })
+    // What was said in the server's place is what it says itself, but for how long it may be kept.
+    const [introduced, listed, discovered] = instead
+    const { serverInfo, ...words } = introduced ?? {}
+    const { supportedVersions, capabilities, instructions } = discovered ?? {}
+    const discovery = { supportedVersions, capabilities, instructions }
+    expect(serverInfo).toMatchObject({ name: 'loopgate' })
+    expect(await own()).toMatchObject([words, listed, discovery])
+  }, 30_000)
 
-  test('tells a client of 2026-07-28 the same, in its words', async () => {
-    const port = await freePort()
-    await using bridge = new BridgeProcess(['--url', `http://127.0.0.1:${port}`])
+  test('speaks the words of 2026-07-28 to a client that does', async () => {
+    await using bridge = new BridgeProcess(['--url', `http://127.0.0.1:${await freePort()}`])
     const complete = { resultType: 'complete' }
-    const discovered = await bridge.ask('server/discover', { _meta })
-    expect(discovered.result).toMatchObject({ ...complete, ttlMs: 0, cacheScope: 'private' })
-    expect(await bridge.ask('tools/list', { _meta })).toMatchObject({
-      result: { ...complete, tools: expect.any(Array), ttlMs: 0 },
-    })
+    const unkept = { ...complete, ttlMs: 0, cacheScope: 'private' }
+    expect(await bridge.ask('server/discover', { _meta })).toMatchObject({ result: unkept })
+    expect(await bridge.ask('tools/list', { _meta })).toMatchObject({ result: unkept })
     const params = { name: 'request_human_input', arguments: QUESTION, _meta }
     expect(await bridge.ask('tools/call', params)).toMatchObject({
       result: { ...complete, isError: true },
     })
-    await using _app = await startTestApp({ SERVER_PORT: String(port) })
-    const { supportedVersions, capabilities, instructions } = discovered.result ?? {}
-    const words = { supportedVersions, capabilities, instructions }
-    expect((await bridge.ask('server/discover', { _meta })).result).toMatchObject(words)
   })
 
   test('denies what a headless agent wants to use', async () => {
@@ -100,20 +98,26 @@ describe('loopgate mcp at the address of something else', () => {
 })
 
 describe('loopgate mcp with a key', () => {
-  test('that is wrong or missing says what to do about it', async () => {
-    await using app = await startTestApp({ AUTH: 'required' })
-    for (const env of [{}, { LOOPGATE_API_KEY: 'wrong' }]) {
-      await using bridge = new BridgeProcess(['--url', app.url], env)
-      const { error } = await bridge.initialize()
-      expect(error?.message).toContain('LOOPGATE_API_KEY')
-      const asked = await bridge.call('request_human_input', QUESTION)
-      expect(asked.result?.isError).toBe(true)
-      expect(textOf(asked)).toContain('LOOPGATE_API_KEY')
-    }
+  let app: TestApp
+
+  beforeAll(async () => {
+    app = await startTestApp({ AUTH: 'required', REGISTRATION: 'open' })
+  })
+  afterAll(() => app[Symbol.asyncDispose]())
+
+  test.each<[string, Record<string, string>]>([
+    ['missing', {}],
+    ['wrong', { LOOPGATE_API_KEY: 'wrong' }],
+  ])('that is %s says what to do about it', async (_, env) => {
+    await using bridge = new BridgeProcess(['--url', app.url], env)
+    const { error } = await bridge.initialize()
+    expect(error?.message).toContain('LOOPGATE_API_KEY')
+    const asked = await bridge.call('request_human_input', QUESTION)
+    expect(asked.result?.isError).toBe(true)
+    expect(textOf(asked)).toContain('LOOPGATE_API_KEY')
   })
 
   test('that is right asks for the tenant of the key', async () => {
-    await using app = await startTestApp({ AUTH: 'required', REGISTRATION: 'open' })
     const account = await openAccount(app)
     const { key, headers } = await makeKey(app, account)
     await using bridge = new BridgeProcess(['--url', app.url], { LOOPGATE_API_KEY: key })

@@ -192,11 +192,11 @@ describe('loopgate mcp', () => {
   })
 
   test('asks in the session that --session names', async () => {
-    await using app = await startTestApp()
-    await app.register({ session_id: 'one' })
-    await app.register({ session_id: 'two' })
+    const sessions = ['one', 'two']
+    for (const session_id of sessions) await app.register({ session_id })
     await using bridge = await connected(app, '2025-11-25', ['--session', 'two'])
     await bridge.call('request_human_input', { ...QUESTION, wait_seconds: 0 })
     expect(await pending(app)).toMatchObject([{ session_id: 'two' }])
+    for (const session_id of sessions) await app.post('/hitl/deactivate', { session_id })
   })
 })
