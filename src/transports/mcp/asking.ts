@@ -26,7 +26,7 @@ interface Named {
 export interface Asked {
   readonly request: HitlRequest
   readonly session: Session
-  /** Undefined when it has an idempotency key. */
+  /** Undefined when the caller chose an idempotency key. */
   readonly body: object | undefined
 }
 
@@ -79,27 +79,22 @@ export async function ask(
 ): Promise<Asked> {
   const { hub, defaults, left } = context
   const session = await sessionOf(context, call, question)
-  const key =
-    question['idempotency_key'] ??
-    (call.callId === undefined ? undefined : `${kind}:${call.callId}`)
-  const body = {
-    client_id: session.clientId,
-    ...question,
-    session_id: session.id,
-    ...(key !== undefined && { idempotency_key: key }),
-  }
+  const body = { client_id: session.clientId, ...question, session_id: session.id }
+  const { callId } = call
+  const named = callId === undefined ? {} : { idempotency_key: `${kind}:${callId}` }
   // Before anything else: what is wrong with it was wrong the first time.
-  const submission = { ...parseSubmission(body, defaults), recipients }
+  const submission = { ...parseSubmission({ ...named, ...body }, defaults), recipients }
   if (call.resumed) return resume(context, call, call.resumed, { session, submission })
-  if (key !== undefined) {
-    const { request } = await hub.submit(call.principal, submission)
-    return { request, session, body: undefined }
+  const submit = async () => (await hub.submit(call.principal, submission)).request
+  if (question['idempotency_key'] !== undefined) {
+    return { request: await submit(), session, body: undefined }
   }
+  // First, since a model that calls again after its client gave up has another name for the call.
   const known = await left.take(call.principal, body)
   const request = known === undefined ? undefined : await hub.get(call.principal, known)
   // One that nobody answered in time is asked again.
   if (request && isOfUse(request)) return { request, session, body }
-  return { request: (await hub.submit(call.principal, submission)).request, session, body }
+  return { request: await submit(), session, body }
 }
 
 const isOfUse = ({ state }: HitlRequest): boolean =>

@@ -50,14 +50,14 @@ export const permissionTool: Tool = {
 
 async function decide(context: ToolContext, call: ToolCall, given: unknown): Promise<Verdict> {
   const { tool_name, input, tool_use_id } = parse(permission, given)
-  const isKnown = tool_use_id !== undefined && CALL_ID.test(tool_use_id)
-  const asked = await ask(
-    context,
-    { ...call, callId: isKnown ? tool_use_id : call.callId },
-    'permission',
+  const useId = tool_use_id !== undefined && CALL_ID.test(tool_use_id) ? tool_use_id : call.callId
+  const asked = await ask(context, call, 'permission', {
     // As JSON, in which no value can pass for another field.
-    { message: `Allow ${tool_name}?\n\n${JSON.stringify(input, null, 2)}`, options: OPTIONS },
-  )
+    message: `Allow ${tool_name}?\n\n${JSON.stringify(input, null, 2)}`,
+    options: OPTIONS,
+    // What is allowed is this use: a later one finds no question that was left.
+    ...(useId !== undefined && { idempotency_key: `permission:${useId}` }),
+  })
   const { expiresAt } = asked.request.question
   // Both by the clock of the database, which is the one that counts; a little longer, to see it expire.
   const seconds = (expiresAt.getTime() - asked.request.question.createdAt.getTime()) / 1_000 + 5

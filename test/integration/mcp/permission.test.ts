@@ -159,6 +159,22 @@ test('M7: an allowance is for that input alone: another one under its id is deni
   })
 })
 
+test('an allowance that its caller did not wait for is not that of a later use', async () => {
+  await using client = await seat.client()
+  const use = { name: 'permission_prompt', _meta: { progressToken: 'p' } }
+  const left = client.call(use.name, { ...USE, tool_use_id: 'toolu_04' }, { _meta: use._meta })
+  await left.notified('notifications/progress')
+  await client.cancel()
+  await left.ended
+  const first = await seat.asked()
+  const verdict = prompt(client, { tool_use_id: 'toolu_05' })
+  const second = await seat.asked(2)
+  expect(second.request_id).not.toBe(first.request_id)
+  await seat.decide(first, { option: 'Allow' })
+  await seat.decide(second, { option: 'Deny' })
+  expect((await verdict)['behavior']).toBe('deny')
+})
+
 test('a permission and a question of one use of a tool are two questions', async () => {
   await using client = await seat.client()
   const _meta = { 'claudecode/toolUseId': 'toolu_03' }

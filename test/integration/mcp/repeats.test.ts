@@ -169,6 +169,31 @@ describe('a call that was left', () => {
     expect(await ask(client)).not.toBe(asked.request_id)
   })
 
+  test('is found under another name of the call: a model that asks again has a new one', async () => {
+    await using client = await seat.client()
+    const named = (id: string) => ({ 'claudecode/toolUseId': id, progressToken: id })
+    const call = client.call(TOOL, QUESTION, { _meta: named('toolu_01') })
+    await call.notified(PROGRESS)
+    await client.cancel()
+    await call.ended
+    const asked = await seat.asked()
+    expect(await ask(client, {}, named('toolu_02'))).toBe(asked.request_id)
+    expect(await ask(client, {}, named('toolu_03'))).not.toBe(asked.request_id)
+    expect(await ask(client, {}, named('toolu_01'))).toBe(asked.request_id)
+  })
+
+  test('with a key of the arguments is found by that key alone', async () => {
+    await using client = await seat.client()
+    const keyed = { ...QUESTION, idempotency_key: 'k' }
+    const call = client.call(TOOL, keyed, { _meta: { progressToken: 1 } })
+    await call.notified(PROGRESS)
+    await client.cancel()
+    await call.ended
+    const asked = await seat.asked()
+    expect(await ask(client)).not.toBe(asked.request_id)
+    expect(await ask(client, { idempotency_key: 'k' })).toBe(asked.request_id)
+  })
+
   test('which was answered meanwhile is found, and is no approval for anybody else', async () => {
     const { asked, client } = await leaveOne()
     await seat.decide(asked, { option: 'Yes' })
