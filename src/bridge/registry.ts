@@ -21,24 +21,17 @@ export interface Registry {
 
 /** Loads the server's own words, which takes a quarter of a second and is seldom needed. */
 export async function loadRegistry(): Promise<Registry> {
-  const [
-    revisions,
-    { CAPABILITIES_2025, CAPABILITIES_2026 },
-    questions,
-    parts,
-    { MAX_BODY_BYTES },
-    { INSTRUCTIONS, listTools, tools },
-  ] = await Promise.all([
-    import('@modelcontextprotocol/sdk/types.js'),
-    import('../transports/mcp/capabilities.ts'),
-    import('../transports/mcp/question-tools.ts'),
-    import('../transports/mcp/parts.ts'),
-    import('../protocol/requests.ts'),
-    import('../transports/mcp/tools.ts'),
-  ])
+  const [revisions, discovery, questions, { MAX_BODY_BYTES }, { listTools, tools }] =
+    await Promise.all([
+      import('@modelcontextprotocol/sdk/types.js'),
+      import('../transports/mcp/discovery.ts'),
+      import('../transports/mcp/question-tools.ts'),
+      import('../protocol/requests.ts'),
+      import('../transports/mcp/tools.ts'),
+    ])
   const { SUPPORTED_PROTOCOL_VERSIONS: known, LATEST_PROTOCOL_VERSION: latest } = revisions
-  const serverInfo = parts.serverInfo(VERSION)
-  const instructions = INSTRUCTIONS
+  const { CAPABILITIES_2025, CAPABILITIES_2026, INSTRUCTIONS: instructions } = discovery
+  const serverInfo = discovery.serverInfo(VERSION)
   return {
     serverInfo,
     maxBodyBytes: MAX_BODY_BYTES,

@@ -2,18 +2,18 @@ import type { LoopgateError } from '../../core/errors.ts'
 import { toLoopgateError, toProblem } from '../../protocol/problem.ts'
 import { callIdOf } from './call-id.ts'
 import type { Connection } from './connection.ts'
+import { INSTRUCTIONS } from './discovery.ts'
 import {
   INTERNAL_ERROR,
   INVALID_PARAMS,
   INVALID_REQUEST,
   JsonRpcFailure,
-  type McpParts,
   METHOD_NOT_FOUND,
   PARSE_ERROR,
   SERVER_ERROR,
-} from './parts.ts'
-import { callTool, UnknownTool } from './tool.ts'
-import { INSTRUCTIONS } from './tools.ts'
+} from './json-rpc.ts'
+import type { McpParts } from './parts.ts'
+import { callTool } from './tool.ts'
 
 /**
  * JSON-RPC as old Loopgate clients send it: one object without `jsonrpc`, without a handshake, and
@@ -109,7 +109,6 @@ async function perform(
 
 function toBareError(thrown: unknown): BareError {
   if (thrown instanceof JsonRpcFailure) return { code: thrown.code, message: thrown.message }
-  if (thrown instanceof UnknownTool) return { code: INVALID_PARAMS, message: thrown.message }
   return toJsonRpcError(thrown)
 }
 

@@ -21,17 +21,16 @@ import { awaitAnswer } from './asking.ts'
 import { callIdOf } from './call-id.ts'
 import { carried } from './connection.ts'
 import { elicitation } from './elicitation.ts'
-import type { LiveSession } from './live-session.ts'
-import { viewResult } from './next-step.ts'
 import {
   INVALID_PARAMS,
   JsonRpcFailure,
-  type McpParts,
   METHOD_NOT_FOUND,
-  refuseUnknownTool,
   SERVER_ERROR,
   toFailure,
-} from './parts.ts'
+} from './json-rpc.ts'
+import type { LiveSession } from './live-session.ts'
+import { viewResult } from './next-step.ts'
+import type { McpParts } from './parts.ts'
 import { requestIdOf, TEMPLATES, toContents, toResource } from './resources.ts'
 import { POLL_MS, toTask } from './tasks.ts'
 import { callTool, type ToolCall } from './tool.ts'
@@ -66,7 +65,7 @@ function handleTools(server: Server, session: LiveSession, parts: McpParts): voi
       throw new JsonRpcFailure(METHOD_NOT_FOUND, `${name} makes no tasks`)
     }
     const call = callOf(server, session, extra, task !== undefined)
-    const outcome = await callTool(tools, context, call, { name, input }).catch(refuseUnknownTool)
+    const outcome = await callTool(tools, context, call, { name, input })
     if ('task' in outcome) return { task: toLegacyTask(outcome.task) }
     if ('asks' in outcome) throw new Error('this revision asks beside, never between')
     if (task) throw new JsonRpcFailure(INVALID_PARAMS, outcome.content[0]?.text ?? '')

@@ -10,12 +10,12 @@ import { invalid, LoopgateError } from '../../core/errors.ts'
 import type { McpSession, McpSessionStore } from '../../core/mcp-session.ts'
 import type { Principal } from '../../core/principal.ts'
 import type { Subscription } from '../../core/subscription.ts'
-import { CAPABILITIES_2025 } from './capabilities.ts'
 import type { CarriedAuth } from './connection.ts'
+import { CAPABILITIES_2025, INSTRUCTIONS, serverInfo } from './discovery.ts'
 import { handleRequests } from './handlers-2025.ts'
-import { INVALID_REQUEST, type McpParts, refuse, serverInfo } from './parts.ts'
+import { INVALID_REQUEST, refuse } from './json-rpc.ts'
+import type { McpParts } from './parts.ts'
 import { follow, requestIdOf } from './resources.ts'
-import { INSTRUCTIONS } from './tools.ts'
 
 /** Resources that one session may follow. */
 const MAX_FOLLOWED = 100
@@ -67,7 +67,7 @@ export class LiveSession {
       instructions: INSTRUCTIONS,
       jsonSchemaValidator,
     })
-    this.#server.onerror = (error) => parts.logger.debug({ err: error }, 'an MCP message')
+    this.#server.onerror = (error) => parts.context.logger.debug({ err: error }, 'an MCP message')
     handleRequests(this.#server, this, parts)
   }
 
@@ -216,7 +216,9 @@ export class LiveSession {
   #changed(uri: string): void {
     this.#server
       .sendResourceUpdated({ uri })
-      .catch((error: unknown) => this.#parts.logger.debug({ err: error }, 'an MCP notification'))
+      .catch((error: unknown) =>
+        this.#parts.context.logger.debug({ err: error }, 'an MCP notification'),
+      )
   }
 }
 

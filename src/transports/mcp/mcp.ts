@@ -17,8 +17,9 @@ import {
 import { stillAuthorized, whileThere } from '../waiting.ts'
 import { answerBare, bareCapabilities, isBare, toJsonRpcError } from './bare.ts'
 import { type Connection, carry } from './connection.ts'
+import { refuse } from './json-rpc.ts'
 import { LeftQuestions } from './left-questions.ts'
-import { type McpParts, refuse } from './parts.ts'
+import type { McpParts } from './parts.ts'
 import { serve2026 } from './revision-2026.ts'
 import { McpSessions } from './sessions.ts'
 import { Streams } from './streams.ts'
@@ -48,7 +49,6 @@ function createMcp(context: TransportContext, offered: readonly Tool[]): Transpo
     tools: offered,
     listed: offered.map(toToolJson),
     context: { hub, callbacks, clock, defaults, logger, draining, left },
-    logger,
     version,
   }
   const backlogs = new Backlogs(clock)

@@ -1,6 +1,4 @@
-import type { Log } from '../../core/ports.ts'
-import { toLoopgateError, toProblem } from '../../protocol/problem.ts'
-import { type Tool, type ToolContext, type ToolJson, UnknownTool } from './tool.ts'
+import type { Tool, ToolContext, ToolJson } from './tool.ts'
 
 /** What the revisions of MCP have in common. */
 export interface McpParts {
@@ -8,45 +6,5 @@ export interface McpParts {
   /** The same as `tools/list` says them. */
   readonly listed: readonly ToolJson[]
   readonly context: ToolContext
-  readonly logger: Log
   readonly version: string
-}
-
-export const serverInfo = (version: string) => ({ name: 'loopgate', title: 'Loopgate', version })
-
-/** An error of the protocol, as JSON-RPC 2.0 has it (section 5.1). */
-export class JsonRpcFailure extends Error {
-  readonly code: number
-  readonly data: unknown
-
-  constructor(code: number, message: string, data?: unknown) {
-    super(message)
-    this.code = code
-    this.data = data
-  }
-}
-
-/** JSON-RPC 2.0, section 5.1. From -32000 to -32099 are the server's own. */
-export const PARSE_ERROR = -32_700
-export const INVALID_REQUEST = -32_600
-export const METHOD_NOT_FOUND = -32_601
-export const INVALID_PARAMS = -32_602
-export const INTERNAL_ERROR = -32_603
-export const SERVER_ERROR = -32_000
-
-/** Before anybody looked at the method. */
-export const refuse = (status: number, code: number, message: string): Response =>
-  Response.json({ jsonrpc: '2.0', error: { code, message }, id: null }, { status })
-
-/** An error of ours where MCP has no result to say it in. */
-export function toFailure(thrown: unknown, data?: object): JsonRpcFailure {
-  const error = toLoopgateError(thrown)
-  const code = error.status < 500 ? INVALID_PARAMS : INTERNAL_ERROR
-  return new JsonRpcFailure(code, error.message, data ?? toProblem(error))
-}
-
-/** A tool that is not there is an error of the protocol (tools, "Error Handling"). */
-export function refuseUnknownTool(error: unknown): never {
-  if (error instanceof UnknownTool) throw new JsonRpcFailure(INVALID_PARAMS, error.message)
-  throw error
 }

@@ -14,22 +14,15 @@ import { LoopgateError } from '../../core/errors.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import type { Subscription } from '../../core/subscription.ts'
 import { callIdOf } from './call-id.ts'
-import { CAPABILITIES_2026, TASKS } from './capabilities.ts'
 import type { Connection } from './connection.ts'
+import { CAPABILITIES_2026, INSTRUCTIONS, serverInfo, TASKS } from './discovery.ts'
 import { ANSWER, toAnswer, toForm } from './form.ts'
+import { INVALID_PARAMS, JsonRpcFailure, toFailure } from './json-rpc.ts'
 import { viewResult } from './next-step.ts'
-import {
-  INVALID_PARAMS,
-  JsonRpcFailure,
-  type McpParts,
-  refuseUnknownTool,
-  serverInfo,
-  toFailure,
-} from './parts.ts'
+import type { McpParts } from './parts.ts'
 import { follow, requestIdOf, TEMPLATES, toContents, toResource } from './resources.ts'
 import { POLL_MS, toTask } from './tasks.ts'
 import { callTool, type Resumed, type ToolCall } from './tool.ts'
-import { INSTRUCTIONS } from './tools.ts'
 
 /** A client that does not follow more than this is served; the rest is left out of what is honored. */
 const MAX_FOLLOWED = 100
@@ -56,7 +49,7 @@ export function serve2026(
     // Some clients give up soon when there is no head, whatever comes after it.
     responseMode: isCall(body) ? 'sse' : 'auto',
     bus: busFor(parts, connection, body),
-    onerror: (error) => parts.logger.debug({ err: error }, 'an MCP message'),
+    onerror: (error) => parts.context.logger.debug({ err: error }, 'an MCP message'),
   })
   return handler.fetch(request, { parsedBody: body })
 }
@@ -87,7 +80,7 @@ function handleTools(server: Server, parts: McpParts, connection: Connection): v
   server.setRequestHandler('tools/call', async ({ params }, ctx) => {
     const { name, arguments: input } = params
     const call = await callOf(parts, connection, ctx)
-    const outcome = await callTool(tools, context, call, { name, input }).catch(refuseUnknownTool)
+    const outcome = await callTool(tools, context, call, { name, input })
     if ('task' in outcome) return toCreated(outcome.task)
     if ('asks' in outcome) return toInputRequired(outcome.asks)
     return { ...outcome, content: [...outcome.content] }
@@ -227,11 +220,7 @@ const listenParams = z.object({
 })
 
 /** What this principal hears of: the changes of the resources that its request names, if they are its own. */
-function busFor(
-  { context, logger }: McpParts,
-  { principal }: Connection,
-  body: unknown,
-): ServerEventBus {
+function busFor({ context }: McpParts, { principal }: Connection, body: unknown): ServerEventBus {
   const named = listenParams.safeParse(body).data?.params.notifications.resourceSubscriptions ?? []
   return {
     publish: () => undefined,
@@ -248,7 +237,9 @@ function busFor(
         if (request.state.status !== 'pending') changed()
       }
       for (const uri of named.slice(0, MAX_FOLLOWED)) {
-        void start(uri).catch((error: unknown) => logger.debug({ err: error }, 'not followed'))
+        void start(uri).catch((error: unknown) =>
+          context.logger.debug({ err: error }, 'not followed'),
+        )
       }
       return () => {
         isOver = true

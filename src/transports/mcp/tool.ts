@@ -9,6 +9,7 @@ import type { Answer, HitlRequest } from '../../core/request.ts'
 import { parse } from '../../protocol/fields.ts'
 import { toLoopgateError } from '../../protocol/problem.ts'
 import type { SubmissionDefaults } from '../../protocol/requests.ts'
+import { INVALID_PARAMS, JsonRpcFailure } from './json-rpc.ts'
 import type { LeftQuestions } from './left-questions.ts'
 
 /** What the tools work with, the same for every call. */
@@ -191,10 +192,10 @@ function portable(node: unknown): unknown {
   return Object.fromEntries(parts)
 }
 
-/** A name that is not in the registry. */
-export class UnknownTool extends Error {}
-
-/** Calls a tool by name. What goes wrong in the tool is a result; an unknown name is thrown. */
+/**
+ * Calls a tool by name. What goes wrong in the tool is a result.
+ * @throws {JsonRpcFailure} for a name that no tool has (MCP, tools, "Error Handling").
+ */
 export async function callTool(
   tools: readonly Tool[],
   context: ToolContext,
@@ -204,7 +205,10 @@ export async function callTool(
   const tool = tools.find((one) => one.name === name)
   if (!tool) {
     const known = tools.map((one) => one.name).join(', ')
-    throw new UnknownTool(`there is no tool ${JSON.stringify(name)}; there are ${known}`)
+    throw new JsonRpcFailure(
+      INVALID_PARAMS,
+      `there is no tool ${JSON.stringify(name)}; there are ${known}`,
+    )
   }
   try {
     return await tool.call(context, call, input)
