@@ -12,10 +12,10 @@ import type { Principal } from '../../core/principal.ts'
 import type { Subscription } from '../../core/subscription.ts'
 import type { CarriedAuth } from './connection.ts'
 import { CAPABILITIES_2025, INSTRUCTIONS, serverInfo } from './discovery.ts'
-import { handleRequests } from './handlers-2025.ts'
 import { INVALID_REQUEST, refuse } from './json-rpc.ts'
 import type { McpParts } from './parts.ts'
 import { follow, requestIdOf } from './resources.ts'
+import { handleRequests } from './revision-2025.ts'
 
 /** Resources that one session may follow. */
 const MAX_FOLLOWED = 100
