@@ -125,8 +125,6 @@ describe('A12: what was said to one question is no answer to another', () => {
   })
 
   const OTHERS = [
-    ['permission_prompt', { tool_name: 'Bash', input: { command: 'rm -rf /' } }],
-    ['request_approval', { action_description: 'Send the money?', action_details: {} }],
     ['request_human_input', { message: 'Drop the table?', options: ['Yes', 'No'] }],
     ['hitl_request', { message: 'Say hello?', options: ['Yes', 'No', 'Never'] }],
     ['hitl_request', { message: 'Say hello?', options: ['Yes', 'No'], metadata: { to: 'all' } }],
