@@ -101,7 +101,9 @@ export class Session {
     const request = { jsonrpc: '2.0', id: OPENING_ID, method: 'initialize', params } as const
     const signal = AbortSignal.any([this.#parts.signal, AbortSignal.timeout(OPEN_MS)])
     const outcome = await endpoint.post(request, { signal, onMessage: write })
-    if (outcome.type === 'left') return { type: 'away', reason: `no answer within ${OPEN_MS} ms` }
+    if (outcome.type === 'left' && !this.#parts.signal.aborted) {
+      return { type: 'away', reason: `no answer within ${OPEN_MS / 1_000} s` }
+    }
     if (outcome.type !== 'answered' || !('result' in outcome.response)) return outcome
     const opened = openedBy(outcome.response.result as Params, outcome.headers)
     // The client introduced itself anew while this was under way.
