@@ -1,6 +1,6 @@
 import type { LoopgateError } from '../../core/errors.ts'
 import { toLoopgateError, toProblem } from '../../protocol/problem.ts'
-import { callIdOf } from './call-id.ts'
+import { toCall } from './call.ts'
 import type { Connection } from './connection.ts'
 import { INSTRUCTIONS } from './discovery.ts'
 import {
@@ -94,13 +94,8 @@ async function perform(
       const { name, arguments: input, _meta } = params
       if (typeof name !== 'string')
         throw new JsonRpcFailure(INVALID_PARAMS, 'name must be a string')
-      const { principal, sessionId, gone: signal } = connection
-      const meta = isObject(_meta) ? _meta : undefined
-      const call = {
-        ...{ principal, sessionId, signal, callId: callIdOf(meta), task: 'none' as const },
-        clientName: 'an MCP client',
-      }
-      return callTool(tools, context, { ...call, progress: () => undefined }, { name, input })
+      const call = toCall(connection, { meta: isObject(_meta) ? _meta : undefined })
+      return callTool(tools, context, call, { name, input })
     }
     default:
       throw new JsonRpcFailure(METHOD_NOT_FOUND, `there is no method ${JSON.stringify(method)}`)

@@ -3,7 +3,7 @@ import type { HitlRequest } from '../../core/request.ts'
 import { id, parse, text } from '../../protocol/fields.ts'
 import { toLoopgateError } from '../../protocol/problem.ts'
 import { ask, awaitAnswer } from './asking.ts'
-import { CALL_ID } from './call-id.ts'
+import { CALL_ID } from './call.ts'
 import { type Tool, type ToolCall, type ToolContext, textResult } from './tool.ts'
 
 const permission = z.object({

@@ -10,6 +10,7 @@ import {
   ListTasksRequestSchema,
   ListToolsRequestSchema,
   ReadResourceRequestSchema,
+  type RequestId,
   type ServerNotification,
   type ServerRequest,
   SubscribeRequestSchema,
@@ -18,9 +19,9 @@ import {
 import { LoopgateError } from '../../core/errors.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import { awaitAnswer } from './asking.ts'
-import { callIdOf } from './call-id.ts'
+import { toCall } from './call.ts'
 import { carried } from './connection.ts'
-import { elicitation } from './elicitation.ts'
+import { toAnswer, toForm } from './form.ts'
 import {
   INVALID_PARAMS,
   JsonRpcFailure,
@@ -40,17 +41,20 @@ type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>
 /** Resources, "Error Handling", in the revisions up to 2025-11-25. */
 const RESOURCE_NOT_FOUND = -32_002
 
+/** setTimeout takes no more. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
+
 /** Of a waiting tasks/result: until the request ends, which it does by itself. */
 const UNTIL_SETTLED_SECONDS = 31 * 86_400
 
 /** What the revisions up to 2025-11-25 ask for, over one session. */
 export function handleRequests(server: Server, session: LiveSession, parts: McpParts): void {
-  handleTools(server, session, parts)
+  handleTools(server, parts)
   handleResources(server, session, parts)
   handleTasks(server, session, parts)
 }
 
-function handleTools(server: Server, session: LiveSession, parts: McpParts): void {
+function handleTools(server: Server, parts: McpParts): void {
   const { tools, listed, context } = parts
   const long = new Set(tools.filter(({ canTakeLong }) => canTakeLong).map(({ name }) => name))
   const withTasks = listed.map((tool) => ({
@@ -64,7 +68,7 @@ function handleTools(server: Server, session: LiveSession, parts: McpParts): voi
     if (task && !long.has(name)) {
       throw new JsonRpcFailure(METHOD_NOT_FOUND, `${name} makes no tasks`)
     }
-    const call = callOf(server, session, extra, task !== undefined)
+    const call = callOf(server, extra, task !== undefined)
     const outcome = await callTool(tools, context, call, { name, input })
     if ('task' in outcome) return { task: toLegacyTask(outcome.task) }
     if ('asks' in outcome) throw new Error('this revision asks beside, never between')
@@ -73,30 +77,26 @@ function handleTools(server: Server, session: LiveSession, parts: McpParts): voi
   })
 }
 
-function callOf(
-  server: Server,
-  { principal }: LiveSession,
-  extra: Extra,
-  isTaskWanted: boolean,
-): ToolCall {
-  const { sessionId, gone } = carried(extra.authInfo)
-  const { progressToken } = extra._meta ?? {}
-  const client = server.getClientVersion()
+function callOf(server: Server, extra: Extra, isTaskWanted: boolean): ToolCall {
+  const sent = {
+    meta: extra._meta,
+    cancelled: extra.signal,
+    client: server.getClientVersion(),
+    notify: extra.sendNotification,
+  }
   return {
-    principal,
-    sessionId,
-    callId: callIdOf(extra._meta),
+    ...toCall(carried(extra.authInfo), sent),
     task: isTaskWanted ? 'wanted' : 'none',
-    signal: AbortSignal.any([extra.signal, gone]),
-    progress(progress, total, message) {
-      if (progressToken === undefined) return
-      const params = { progressToken, progress, total, message }
-      void extra
-        .sendNotification({ method: 'notifications/progress', params })
-        .catch(() => undefined)
-    },
-    clientName: client?.title ?? client?.name ?? 'an MCP client',
     askBeside: elicitation(server, extra.requestId),
+  }
+}
+
+/** Asks with a form of the client. Undefined when it shows none. */
+function elicitation(server: Server, requestId: RequestId): ToolCall['askBeside'] {
+  if (!server.getClientCapabilities()?.elicitation?.form) return undefined
+  return async (request, signal) => {
+    const options = { relatedRequestId: requestId, signal, timeout: MAX_TIMEOUT_MS }
+    return toAnswer(request, await server.elicitInput(toForm(request), options))
   }
 }
 
@@ -159,7 +159,7 @@ function handleTasks(server: Server, session: LiveSession, { context }: McpParts
   }))
   server.setRequestHandler(GetTaskPayloadRequestSchema, async ({ params: { taskId } }, extra) => {
     const request = await find(taskId)
-    const call = { ...callOf(server, session, extra, false), askBeside: undefined }
+    const call = { ...callOf(server, extra, false), askBeside: undefined }
     const asked = { request, body: undefined }
     const settled = await awaitAnswer(context, call, asked, UNTIL_SETTLED_SECONDS)
     if (settled.state.status === 'pending') {

@@ -13,7 +13,7 @@ import * as z from 'zod'
 import { LoopgateError } from '../../core/errors.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import type { Subscription } from '../../core/subscription.ts'
-import { callIdOf } from './call-id.ts'
+import { toCall } from './call.ts'
 import type { Connection } from './connection.ts'
 import { CAPABILITIES_2026, INSTRUCTIONS, serverInfo, TASKS } from './discovery.ts'
 import { ANSWER, toAnswer, toForm } from './form.ts'
@@ -112,25 +112,21 @@ function declared({ envelope }: ServerContext['mcpReq']) {
 
 async function callOf(
   { context }: McpParts,
-  { principal, sessionId, gone }: Connection,
+  connection: Connection,
   { mcpReq }: ServerContext,
 ): Promise<ToolCall> {
   const { capabilities, client } = declared(mcpReq)
-  const { progressToken } = mcpReq._meta ?? {}
+  const sent = {
+    meta: mcpReq._meta,
+    cancelled: mcpReq.signal,
+    client,
+    notify: mcpReq.notify,
+  }
   return {
-    principal,
-    sessionId,
-    callId: callIdOf(mcpReq._meta),
+    ...toCall(connection, sent),
     task: capabilities?.extensions?.[TASKS] ? 'taken' : 'none',
-    signal: AbortSignal.any([mcpReq.signal, gone]),
-    progress(progress, total, message) {
-      if (progressToken === undefined) return
-      const params = { progressToken, progress, total, message }
-      void mcpReq.notify({ method: 'notifications/progress', params }).catch(() => undefined)
-    },
-    clientName: client?.title ?? client?.name ?? 'an MCP client',
     asksBetween: capabilities?.elicitation?.form !== undefined,
-    resumed: await resumedOf(context.hub, principal, mcpReq),
+    resumed: await resumedOf(context.hub, connection.principal, mcpReq),
   }
 }
 
