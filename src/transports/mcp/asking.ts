@@ -58,7 +58,10 @@ async function ownSession(
   { hub }: Pick<ToolContext, 'hub'>,
   principal: ToolCall['principal'],
 ): Promise<Session> {
-  const there = await hub.session(principal, OWN_SESSION).catch(() => undefined)
+  const there = await hub.session(principal, OWN_SESSION).catch((error: unknown) => {
+    if (error instanceof LoopgateError && error.code === 'SESSION_NOT_FOUND') return undefined
+    throw error
+  })
   const clientId = there?.clientId ?? OWN_SESSION
   return hub.register(principal, { sessionId: OWN_SESSION, clientId, reviewers: {} })
 }
