@@ -5,7 +5,7 @@ import type { Session } from '../../core/ports.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import { id, text } from '../../protocol/fields.ts'
 import { ask } from './asking.ts'
-import { defineTool, structured, type Tool } from './tool.ts'
+import { ASKS, defineTool, LOOKS, structured, type Tool } from './tool.ts'
 
 /** request_approval and check_approval, as agents that were written for LoopPause know them. */
 
@@ -66,12 +66,7 @@ export const approvalTools: readonly Tool[] = [
       expires_at: z.string(),
       MANDATORY_NEXT_STEP: z.string(),
     }),
-    annotations: {
-      readOnlyHint: false,
-      destructiveHint: false,
-      idempotentHint: false,
-      openWorldHint: true,
-    },
+    annotations: ASKS,
     canTakeLong: false,
     async call(context, call, input) {
       const { action_description, action_details: details, timeout_hours = DEFAULT_HOURS } = input
@@ -118,12 +113,7 @@ export const approvalTools: readonly Tool[] = [
       expires_at: z.string().optional(),
       response: response.nullable().optional(),
     }),
-    annotations: {
-      readOnlyHint: true,
-      destructiveHint: false,
-      idempotentHint: true,
-      openWorldHint: false,
-    },
+    annotations: LOOKS,
     canTakeLong: false,
     async call({ hub }, { principal }, { pause_id }) {
       const request = await hub.get(principal, pause_id)

@@ -4,7 +4,7 @@ import { id, parse, text } from '../../protocol/fields.ts'
 import { toLoopgateError } from '../../protocol/problem.ts'
 import { ask, awaitAnswer } from './asking.ts'
 import { CALL_ID } from './call.ts'
-import { type Tool, type ToolCall, type ToolContext, textResult } from './tool.ts'
+import { ASKS, type Tool, type ToolCall, type ToolContext, textResult } from './tool.ts'
 
 const permission = z.object({
   tool_name: text(200),
@@ -32,12 +32,7 @@ export const permissionTool: Tool = {
     'For Claude Code, as --permission-prompt-tool: asks a person whether a tool may be used. Not for a ' +
     'model to call.',
   input: permission,
-  annotations: {
-    readOnlyHint: false,
-    destructiveHint: false,
-    idempotentHint: false,
-    openWorldHint: true,
-  },
+  annotations: ASKS,
   canTakeLong: false,
   async call(context, call, input) {
     const verdict = await decide(context, call, input).catch((thrown: unknown): Verdict => {

@@ -7,7 +7,7 @@ import { viewFields } from '../../protocol/view-schema.ts'
 import { ask, awaitAnswer, winnerOf } from './asking.ts'
 import { asksBetween } from './inline.ts'
 import { viewResult } from './next-step.ts'
-import { defineTool, structured, type Tool, type ToolCall } from './tool.ts'
+import { ASKS, defineTool, LOOKS, structured, type Tool, type ToolCall } from './tool.ts'
 
 /** Below the minute after which most clients give a call up. */
 export const DEFAULT_WAIT_SECONDS = 45
@@ -39,12 +39,7 @@ const asking = {
       ),
   }),
   output: viewAndStep,
-  annotations: {
-    readOnlyHint: false,
-    destructiveHint: false,
-    idempotentHint: false,
-    openWorldHint: true,
-  },
+  annotations: ASKS,
   canTakeLong: true,
 } satisfies Partial<Tool>
 
@@ -89,12 +84,7 @@ export const questionTools: readonly Tool[] = [
         .describe(`Seconds to wait for the answer, at most ${MAX_WAIT_SECONDS}; 0 unless said.`),
     }),
     output: viewAndStep,
-    annotations: {
-      readOnlyHint: true,
-      destructiveHint: false,
-      idempotentHint: true,
-      openWorldHint: false,
-    },
+    annotations: LOOKS,
     canTakeLong: true,
     async call(context, call, { request_id, wait_seconds = 0 }) {
       const request = await context.hub.get(call.principal, request_id)
@@ -109,12 +99,7 @@ export const questionTools: readonly Tool[] = [
     description: 'The questions of yours that nobody has answered yet, oldest first.',
     input: z.object({}),
     output: z.object({ requests: z.array(view), count: z.int() }),
-    annotations: {
-      readOnlyHint: true,
-      destructiveHint: false,
-      idempotentHint: true,
-      openWorldHint: false,
-    },
+    annotations: LOOKS,
     canTakeLong: false,
     async call({ hub }, { principal }) {
       const requests = (await hub.listPending(principal)).map(toView)

@@ -86,6 +86,22 @@ export interface Annotations {
   readonly openWorldHint: boolean
 }
 
+/** Of a tool that asks a person: each call is a question of its own. */
+export const ASKS: Annotations = {
+  readOnlyHint: false,
+  destructiveHint: false,
+  idempotentHint: false,
+  openWorldHint: true,
+}
+
+/** Of a tool that looks at what is there. */
+export const LOOKS: Annotations = {
+  readOnlyHint: true,
+  destructiveHint: false,
+  idempotentHint: true,
+  openWorldHint: false,
+}
+
 /** A tool, for every revision of MCP. */
 export interface Tool {
   readonly name: string
