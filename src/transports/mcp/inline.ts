@@ -32,9 +32,9 @@ export function askBeside(context: ToolContext, call: ToolCall, request: HitlReq
     if (answer && !signal.aborted) await decideInline(context, call, request, answer)
   }
   void settle().catch((error: unknown) => {
-    // Somebody else was faster, or the client is gone.
-    if (signal.aborted || error instanceof LoopgateError) return
-    context.logger.warn({ err: error }, 'the person at an MCP client could not be asked')
+    const isLate = error instanceof LoopgateError && error.code === 'REQUEST_ALREADY_SETTLED'
+    if (signal.aborted || isLate) return
+    context.logger.warn({ err: error }, 'an answer at an MCP client was not taken')
   })
   return () => over.abort()
 }
