@@ -5,6 +5,7 @@ import { type PlainOption, readLabel, settleEffects } from '../core/approval.ts'
 import { invalid } from '../core/errors.ts'
 import type { Registration } from '../core/hub.ts'
 import type { Submission } from '../core/ports.ts'
+import { APPROVAL_TTL_SECONDS } from '../core/receipt.ts'
 import { type Answer, INLINE, type JsonObject } from '../core/request.ts'
 import { id, parse, since, text, waitSeconds } from './fields.ts'
 import { isAlike, mayPassForDoubt, pretense } from './look-alikes.ts'
@@ -122,7 +123,7 @@ const optionsAsJson = options.meta({
     type: 'array',
     maxItems: 20,
     description:
-      'The buttons, in order. Say with effect what each means; without it only a plain yes approves.',
+      'The buttons, in order. Set the effect of each. Without effect, only a label that is a plain yes approves.',
     items: {
       anyOf: [
         { type: 'string', maxLength: 100 },
@@ -160,7 +161,7 @@ export const questionFields = {
     .min(1)
     .max(MAX_TIMEOUT_SECONDS)
     .optional()
-    .describe('How long the question stays open. An expired question is not an approval.'),
+    .describe('Seconds that the question stays open. An expired question is not an approval.'),
   metadata: metadataAsJson,
   callback_url: z
     .string()
@@ -170,10 +171,14 @@ export const questionFields = {
     .int()
     .min(1)
     .optional()
-    .describe('How long an approval may be acted on, from when it is given.'),
+    .describe(
+      `Seconds that an approval may be acted on, from when it is given: ${APPROVAL_TTL_SECONDS} unless said.`,
+    ),
   idempotency_key: id
     .optional()
-    .describe('Asking again with the same key and body finds the same question again.'),
+    .describe(
+      'Give the same key and arguments again to find the same question, and not ask it twice.',
+    ),
 } as const
 
 const submission = z

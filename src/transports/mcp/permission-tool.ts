@@ -29,8 +29,8 @@ export const permissionTool: Tool = {
   name: 'permission_prompt',
   title: 'Approve the use of a tool',
   description:
-    'For Claude Code, as --permission-prompt-tool: asks a person whether a tool may be used. Not for a ' +
-    'model to call.',
+    'Do not call this: Claude Code does, as its --permission-prompt-tool, to ask a person whether a tool may ' +
+    'be used.',
   input: permission,
   annotations: ASKS,
   canTakeLong: false,

@@ -70,7 +70,10 @@ export const questionTools: readonly Tool[] = [
       'is an approval: rejected, answered, expired, canceled and pending are not. When it comes back pending, ' +
       'go on with other work and call check_request_status; the question stays open.',
   ),
-  requestHumanInput('hitl_request', 'The same as request_human_input, under its older name.'),
+  requestHumanInput(
+    'hitl_request',
+    'The older name of request_human_input, and the same. Call request_human_input instead.',
+  ),
   defineTool({
     name: 'check_request_status',
     title: 'Look for the answer',
