@@ -53,8 +53,10 @@ export const waitSeconds = z
 export function parse<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
   checkJson(input)
   const result = schema.safeParse(input, {
-    error: (issue) =>
-      issue.code === 'invalid_type' && issue.input === undefined ? 'is required' : undefined,
+    error: ({ code, input: given }) =>
+      given === undefined && (code === 'invalid_type' || code === 'invalid_union')
+        ? 'is required'
+        : undefined,
   })
   if (result.success) return result.data
   const issues = result.error.issues.map(({ path, message }) => ({

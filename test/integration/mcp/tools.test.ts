@@ -146,6 +146,7 @@ describe('arguments', () => {
     ['cancel_request', '/request_id'],
     ['register_callback', '/url'],
     ['request_approval', '/action_description'],
+    ['request_approval', '/action_details'],
     ['check_approval', '/pause_id'],
   ])('%s without arguments names %s', async (name, path) => {
     expect(await refused(name)).toMatch(new RegExp(`^INVALID_INPUT: .*${path}: is required`))
