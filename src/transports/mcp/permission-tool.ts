@@ -8,7 +8,7 @@ import { ASKS, type Tool, type ToolCall, type ToolContext, textResult } from './
 
 const permission = z.object({
   tool_name: text(200),
-  input: z.record(z.string(), z.json()),
+  input: z.record(z.string(), z.json()).meta({ jsonSchema: { type: 'object' } }),
   tool_use_id: id.optional(),
 })
 

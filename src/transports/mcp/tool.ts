@@ -190,7 +190,9 @@ function toJsonSchema(schema: z.ZodType, io: 'input' | 'output'): ObjectSchema {
       Object.assign(jsonSchema, told)
     },
   })
-  return portable(json) as ObjectSchema
+  const { $defs: _, ...whole } = json
+  // Of what was replaced nothing is left but the definitions that it referred to.
+  return portable(JSON.stringify(whole).includes('"$ref"') ? json : whole) as ObjectSchema
 }
 
 /**
