@@ -13,6 +13,8 @@ import { isAlike, mayPassForDoubt, pretense } from './look-alikes.ts'
 /** Bodies and queries, the same for every transport, and what they mean to the core. */
 
 export const MAX_BODY_BYTES = 256 * 1024
+/** Code points of a message. */
+export const MAX_MESSAGE = 20_000
 const MAX_METADATA_BYTES = 32 * 1024
 const MAX_TIMEOUT_SECONDS = 2_592_000
 
@@ -148,7 +150,7 @@ const metadataAsJson = metadata.meta({
 
 /** What is asked, without the session it is asked in. The descriptions are for models. */
 export const questionFields = {
-  message: text(20_000).describe(
+  message: text(MAX_MESSAGE).describe(
     'The question, as the person will read it: what you are about to do, on what, and why.',
   ),
   request_type: z

@@ -1,7 +1,9 @@
 import * as z from 'zod'
+import { invalid } from '../../core/errors.ts'
 import type { HitlRequest } from '../../core/request.ts'
-import { id, parse, text } from '../../protocol/fields.ts'
+import { codePoints, id, parse, text } from '../../protocol/fields.ts'
 import { toLoopgateError } from '../../protocol/problem.ts'
+import { MAX_MESSAGE } from '../../protocol/requests.ts'
 import { ask, awaitAnswer } from './asking.ts'
 import { CALL_ID } from './call.ts'
 import { ASKS, type Tool, type ToolCall, type ToolContext, textResult } from './tool.ts'
@@ -46,9 +48,14 @@ export const permissionTool: Tool = {
 async function decide(context: ToolContext, call: ToolCall, given: unknown): Promise<Verdict> {
   const { tool_name, input, tool_use_id } = parse(permission, given)
   const useId = tool_use_id !== undefined && CALL_ID.test(tool_use_id) ? tool_use_id : call.callId
+  // As JSON, in which no value can pass for another field.
+  const message = `Allow ${tool_name}?\n\n${JSON.stringify(input, null, 2)}`
+  if (codePoints(message) > MAX_MESSAGE) {
+    const limit = `at most ${MAX_MESSAGE} characters`
+    throw invalid('/input', `is too long to be shown to a person, ${limit}: use smaller steps`)
+  }
   const asked = await ask(context, call, 'permission', {
-    // As JSON, in which no value can pass for another field.
-    message: `Allow ${tool_name}?\n\n${JSON.stringify(input, null, 2)}`,
+    message,
     options: OPTIONS,
     // What is allowed is this use: a later one finds no question that was left.
     ...(useId !== undefined && { idempotency_key: `permission:${useId}` }),

@@ -127,7 +127,7 @@ describe('bad arguments are a denial that names them, and nobody is asked:', () 
     [{ input: undefined }, '/input'],
     [{ input: { a: 'x\0' } }, '/input/a'],
     [{ tool_use_id: 7 }, '/tool_use_id'],
-    [{ input: { command: 'x'.repeat(21_000) } }, 'at most 20000 characters'],
+    [{ input: { command: 'x'.repeat(21_000) } }, '/input: is too long to be shown to a person'],
   ])('%j', async (input, said) => {
     const verdict = await prompt(seat.bare(), input)
     expect(verdict).toEqual({ behavior: 'deny', message: expect.stringContaining(said) })
