@@ -27,6 +27,9 @@ export interface AuthOptions {
 /** Longer ones are no credential of ours. */
 const MAX_CREDENTIAL = 4_096
 
+const NOT_VALID =
+  'the credential is not valid: wrong, expired or revoked; a user makes keys with POST /api/user/apikeys'
+
 /** The digest by which a secret is known that is random enough to need no slow hash. */
 export const digestOf = (secret: string): string =>
   createHash('sha256').update(secret).digest('hex')
@@ -82,7 +85,7 @@ export class HttpAuthenticator implements Authenticator {
       ticket === undefined
         ? await this.#recognise(credential ?? '')
         : credential === undefined && (await this.#redeem(ticket, knock))
-    return principal || this.refuse(knock, 'the credential is not valid')
+    return principal || this.refuse(knock, NOT_VALID)
   }
 
   async refuse(knock: Knock, reason: string): Promise<never> {

@@ -29,7 +29,7 @@ import { tools } from './tools.ts'
 const PATH = '/mcp'
 
 const NO_OAUTH =
-  'Loopgate knows its clients by API keys and has no OAuth: give the client the header ' +
+  'Loopgate knows its clients by API keys and has no OAuth: give the client a valid key in the header ' +
   '"Authorization: Bearer <key>". A user of Loopgate makes keys with POST /api/user/apikeys.'
 
 const address = z.object({ session_id: id.optional() })

@@ -61,7 +61,12 @@ describe('a key', () => {
       ...[key.slice(0, -1) + last, `lk_pub_${'0'.repeat(64)}`, ` ${key} ${key}`, 'lk_pub_'],
     ]
     for (const text of wrong) {
-      expect((await app().get('/hitl/pending', { 'x-api-key': text })).status).toBe(401)
+      expect(await app().get('/hitl/pending', { 'x-api-key': text })).toMatchObject({
+        status: 401,
+        body: {
+          detail: expect.stringMatching(/wrong, expired or revoked; .*makes keys with POST/),
+        },
+      })
     }
   })
 
