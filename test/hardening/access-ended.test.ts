@@ -4,6 +4,7 @@ import { bearer, login, makeKey, openAccount, PASSWORD, revokeKey } from '../sup
 import { startTestApp } from '../support/app.ts'
 import { eventually } from '../support/eventually.ts'
 import { ask } from '../support/readers/http.ts'
+import { BareClient, McpClient, ModernClient } from '../support/readers/mcp.ts'
 import { emit, openSocketIo } from '../support/readers/socketio.ts'
 import { FrameSocket } from '../support/readers/websocket.ts'
 import { Wire } from '../support/readers/wire.ts'
@@ -38,18 +39,39 @@ async function openAll(key: string, requestId: string) {
       body: JSON.stringify({ ...SAME, message: 'Whose?', options: ['Yes', 'No'] }),
     }),
   ]
-  return { socket, client, closing, wire, waiting }
+  return { socket, client, closing, wire, waiting, mcp: await openMcp(key, requestId) }
+}
+
+/** What MCP holds open, by every revision. */
+async function openMcp(key: string, requestId: string) {
+  const { app } = here()
+  const options = { headers: bearer(key) }
+  const client = await McpClient.open(app, options)
+  const modern = new ModernClient(app, options)
+  const wait = ['check_request_status', { request_id: requestId, wait_seconds: 60 }] as const
+  const resourceSubscriptions = [`loopgate://requests/${requestId}`]
+  const streams = [
+    await client.listen(),
+    client.call(...wait),
+    client.request('tasks/result', { taskId: requestId }),
+    modern.call(...wait),
+    modern.request('subscriptions/listen', { notifications: { resourceSubscriptions } }),
+  ]
+  for (const { head } of streams) expect((await head).status).toBe(200)
+  return { streams, bare: new BareClient(app, options).call(...wait) }
 }
 
 /** Every stream and every call that waits ends within the time, says why, and tells nothing more. */
 async function expectAllEnd(opened: Awaited<ReturnType<typeof openAll>>): Promise<void> {
-  const { socket, client, closing, wire, waiting } = opened
+  const { socket, client, closing, wire, waiting, mcp } = opened
   const began = performance.now()
   expect((await socket.closed).code).toBe(3500)
   expect(await closing).toMatchObject({ code: 3500, reconnect: false })
   // The end of the chunked body: whoever reads knows that nothing follows.
   await wire.until('\r\n0\r\n\r\n')
   for (const { status } of await Promise.all(waiting)) expect(status).toBe(401)
+  await Promise.all(mcp.streams.map(({ ended }) => ended))
+  expect((await mcp.bare.head).status).toBe(401)
   expect(performance.now() - began).toBeLessThan(SOON_MS)
   await eventually(async () => client.connected).toBe(false)
   expect(socket.frames.items.filter(({ type }) => type.startsWith('request.'))).toEqual([])
@@ -72,6 +94,11 @@ async function expectShut(key: string): Promise<void> {
     const since = { ...headers, 'last-event-id': ours.asked.cursor }
     expect((await app.get('/hitl/stream?session_id=same', since)).status).toBe(401)
     await expect(FrameSocket.open(app.url, { headers })).rejects.toMatchObject({ status: 401 })
+    await expect(McpClient.open(app, { headers })).rejects.toMatchObject({ status: 401 })
+    for (const mcp of [new ModernClient(app, { headers }), new BareClient(app, { headers })]) {
+      const call = mcp.call('cancel_request', { request_id: ours.asked.request_id })
+      await expect(call.answer()).rejects.toMatchObject({ status: 401 })
+    }
   }
   for (const transport of ['polling', 'websocket']) {
     const again = openSocketIo(app.url, {

@@ -142,11 +142,12 @@ class Stream implements Backlogged, Watched {
     this.#raw.destroy()
   }
 
-  /** Ends, and cuts whoever does not take what is there. */
+  /** Ends, takes nothing more from the SDK, and cuts whoever does not take what is there. */
   end(): void {
     if (this.#isOver) return
     const raw = this.#raw
     raw.end()
+    void this.#source.cancel().catch(() => undefined)
     const cancel = this.#parts.context.clock.after(CLOSE_MS, () => raw.destroy())
     raw.once('close', cancel)
   }
