@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { invalid } from '../../core/errors.ts'
 import type { HitlRequest } from '../../core/request.ts'
-import { codePoints, id, parse, text } from '../../protocol/fields.ts'
+import { codePoints, id, parse } from '../../protocol/fields.ts'
 import { toLoopgateError } from '../../protocol/problem.ts'
 import { MAX_MESSAGE } from '../../protocol/requests.ts'
 import { ask, awaitAnswer } from './asking.ts'
@@ -9,7 +9,7 @@ import { CALL_ID } from './call.ts'
 import { ASKS, type Tool, type ToolCall, type ToolContext, textResult } from './tool.ts'
 
 const permission = z.object({
-  tool_name: text(200),
+  tool_name: id,
   input: z.record(z.string(), z.json()).meta({ jsonSchema: { type: 'object' } }),
   tool_use_id: id.optional(),
 })

@@ -123,6 +123,8 @@ describe('bad arguments are a denial that names them, and nobody is asked:', () 
   test.each([
     [{ tool_name: '' }, '/tool_name'],
     [{ tool_name: 7 }, '/tool_name'],
+    // What follows the name on the card is the input alone.
+    [{ tool_name: 'Bash?\n\n{}' }, '/tool_name'],
     [{ input: 'rm' }, '/input'],
     [{ input: undefined }, '/input'],
     [{ input: { a: 'x\0' } }, '/input/a'],
