@@ -35,7 +35,8 @@ export class PgMcpSessionStore implements McpSessionStore {
   }
 
   async find(principal: Principal, id: string): Promise<McpSession | undefined> {
-    if (!isUuid(id)) return undefined
+    // PostgreSQL reads an id in other letters as the same one; a session has one spelling.
+    if (!isUuid(id) || id !== id.toLowerCase()) return undefined
     const { tenant } = principal
     const { rows } = await sql<McpSession>`
       WITH seen AS (

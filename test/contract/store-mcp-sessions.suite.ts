@@ -65,6 +65,14 @@ export function mcpSessionContract(kind: StoreKind): void {
       },
     )
 
+    test('are not there under another spelling of their id', async () => {
+      await using at = await start(kind)
+      const session = aSession()
+      await at.stores.mcpSessions.create(AGENT, session)
+      const shouted = session.id.toUpperCase()
+      expect(await at.stores.mcpSessions.find(AGENT, shouted)).toBeUndefined()
+    })
+
     test('remember what they follow now', async () => {
       await using at = await start(kind)
       const { mcpSessions } = at.stores

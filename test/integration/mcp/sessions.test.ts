@@ -95,6 +95,13 @@ describe('a session', () => {
     expect(list).toMatchObject({ status: 400, body: { error: { code: -32_000 }, id: null } })
   })
 
+  test('has one spelling of its id: another is 404', async () => {
+    await using client = await McpClient.open(app())
+    const headers = { 'mcp-session-id': client.sessionId.toUpperCase() }
+    expect((await post({ jsonrpc: '2.0', id: 1, method: 'ping' }, headers)).status).toBe(404)
+    expect(await client.request('ping').answer()).toEqual({})
+  })
+
   test('of another principal is 404: of another tenant, of another key, of a person', async () => {
     const [seat, stranger] = [await Seat.open(app()), await Seat.open(app())]
     await using client = await seat.client()
