@@ -5,7 +5,7 @@ export interface Connection {
   readonly principal: Principal
   /** `?session_id=` of the address. */
   readonly sessionId: string | undefined
-  /** Aborted when nobody reads the response any more. */
+  /** Aborted when nobody reads the response any more, or may. */
   readonly gone: AbortSignal
 }
 
