@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { invalid } from '../../core/errors.ts'
 import type { McpSession, McpSessionStore } from '../../core/mcp-session.ts'
 import { type Principal, principalKey } from '../../core/principal.ts'
 import { Rounds } from '../../core/rounds.ts'
@@ -12,6 +13,8 @@ const IDLE_MS = 300_000
 const LOOK_MS = 60_000
 /** Sessions that one process holds; beyond, those that are idle go at once. */
 const MAX_LIVE = 1_000
+/** What a client says of itself when it begins is kept with each of its sessions. */
+const MAX_INITIALIZE_BYTES = 32 * 1024
 
 /** A session that is held until its response is written. */
 export interface Entered {
@@ -51,6 +54,9 @@ export class McpSessions {
   ): Promise<Sent> {
     const { principal } = connection
     checkJson(body)
+    if (Buffer.byteLength(JSON.stringify(body.params ?? {})) > MAX_INITIALIZE_BYTES) {
+      throw invalid('/params', 'must be at most 32 KiB of JSON')
+    }
     const stored: McpSession = {
       id: randomUUID(),
       initialize: body.params ?? {},

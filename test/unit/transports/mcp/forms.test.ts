@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type ErrorCode, LoopgateError } from '../../../../src/core/errors.ts'
-import { callIdOf } from '../../../../src/transports/mcp/call-id.ts'
+import { callIdOf } from '../../../../src/transports/mcp/call.ts'
 import { toAnswer, toForm } from '../../../../src/transports/mcp/form.ts'
 import { requestIdOf, toResource } from '../../../../src/transports/mcp/resources.ts'
 import { toTask } from '../../../../src/transports/mcp/tasks.ts'
