@@ -13,9 +13,11 @@ import {
   type RequestId,
   type ServerNotification,
   type ServerRequest,
+  type ServerResult,
   SubscribeRequestSchema,
   UnsubscribeRequestSchema,
 } from '@modelcontextprotocol/sdk/types.js'
+import * as z from 'zod'
 import { LoopgateError } from '../../core/errors.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import { awaitAnswer } from './asking.ts'
@@ -54,6 +56,22 @@ export function handleRequests(server: Server, session: LiveSession, parts: McpP
   handleTasks(server, session, parts)
 }
 
+type Requests = z.ZodObject<{ readonly method: z.ZodLiteral<string> }>
+
+/** As the SDK does it, but what is wrong with the parameters is not an error of ours (INVALID_PARAMS). */
+function handle<Schema extends Requests>(
+  server: Server,
+  schema: Schema,
+  answer: (request: z.output<Schema>, extra: Extra) => ServerResult | Promise<ServerResult>,
+): void {
+  const { method } = schema.shape
+  server.setRequestHandler(z.looseObject({ method }), (request, extra) => {
+    const { data, error } = schema.safeParse(request)
+    if (error) throw new JsonRpcFailure(INVALID_PARAMS, z.prettifyError(error))
+    return answer(data, extra)
+  })
+}
+
 function handleTools(server: Server, parts: McpParts): void {
   const { tools, listed, context } = parts
   const long = new Set(tools.filter(({ canTakeLong }) => canTakeLong).map(({ name }) => name))
@@ -61,9 +79,9 @@ function handleTools(server: Server, parts: McpParts): void {
     ...tool,
     ...(long.has(tool.name) && { execution: { taskSupport: 'optional' as const } }),
   }))
-  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: withTasks }))
+  handle(server, ListToolsRequestSchema, () => ({ tools: withTasks }))
 
-  server.setRequestHandler(CallToolRequestSchema, async ({ params }, extra) => {
+  handle(server, CallToolRequestSchema, async ({ params }, extra) => {
     const { name, arguments: input, task } = params
     if (task && !long.has(name)) {
       throw new JsonRpcFailure(METHOD_NOT_FOUND, `${name} makes no tasks`)
@@ -103,21 +121,21 @@ function elicitation(server: Server, requestId: RequestId): ToolCall['askBeside'
 function handleResources(server: Server, session: LiveSession, { context }: McpParts): void {
   const { hub } = context
   const { principal } = session
-  server.setRequestHandler(ListResourcesRequestSchema, async () => ({
+  handle(server, ListResourcesRequestSchema, async () => ({
     resources: (await hub.listPending(principal)).map(toResource),
   }))
-  server.setRequestHandler(ListResourceTemplatesRequestSchema, () => ({
+  handle(server, ListResourceTemplatesRequestSchema, () => ({
     resourceTemplates: TEMPLATES,
   }))
-  server.setRequestHandler(ReadResourceRequestSchema, async ({ params: { uri } }) => {
+  handle(server, ReadResourceRequestSchema, async ({ params: { uri } }) => {
     const request = await hub.get(principal, requestIdOf(uri) ?? '').catch(noResource(uri))
     return toContents(context, uri, request)
   })
-  server.setRequestHandler(SubscribeRequestSchema, async ({ params: { uri } }) => {
+  handle(server, SubscribeRequestSchema, async ({ params: { uri } }) => {
     await session.subscribe(uri).catch(noResource(uri))
     return {}
   })
-  server.setRequestHandler(UnsubscribeRequestSchema, async ({ params: { uri } }) => {
+  handle(server, UnsubscribeRequestSchema, async ({ params: { uri } }) => {
     await session.unsubscribe(uri)
     return {}
   })
@@ -151,13 +169,13 @@ function handleTasks(server: Server, session: LiveSession, { context }: McpParts
         ? new JsonRpcFailure(INVALID_PARAMS, 'there is no task of this id')
         : toFailure(error)
     })
-  server.setRequestHandler(GetTaskRequestSchema, async ({ params: { taskId } }) =>
+  handle(server, GetTaskRequestSchema, async ({ params: { taskId } }) =>
     toLegacyTask(await find(taskId)),
   )
-  server.setRequestHandler(ListTasksRequestSchema, async () => ({
+  handle(server, ListTasksRequestSchema, async () => ({
     tasks: (await hub.listPending(principal)).map(toLegacyTask),
   }))
-  server.setRequestHandler(GetTaskPayloadRequestSchema, async ({ params: { taskId } }, extra) => {
+  handle(server, GetTaskPayloadRequestSchema, async ({ params: { taskId } }, extra) => {
     const request = await find(taskId)
     const call = { ...callOf(server, extra, false), askBeside: undefined }
     const asked = { request, body: undefined }
@@ -169,7 +187,7 @@ function handleTasks(server: Server, session: LiveSession, { context }: McpParts
     const _meta = { 'io.modelcontextprotocol/related-task': { taskId } }
     return { ...result, content: [...result.content], _meta }
   })
-  server.setRequestHandler(CancelTaskRequestSchema, async ({ params: { taskId } }) => {
+  handle(server, CancelTaskRequestSchema, async ({ params: { taskId } }) => {
     await find(taskId)
     return toLegacyTask(
       await hub.cancel(principal, taskId).catch((error: unknown) => {
