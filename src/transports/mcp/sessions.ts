@@ -34,14 +34,16 @@ const INTERNAL_URL = 'http://loopgate.invalid/mcp'
 export class McpSessions {
   readonly #parts: McpParts
   readonly #store: McpSessionStore
+  readonly #maxLive: number
   readonly #live = new Map<string, LiveSession>()
   /** Those that are being made again; whoever asks meanwhile waits for the same one. */
   readonly #making = new Map<string, Promise<LiveSession>>()
   readonly #rounds: Rounds<LiveSession>
 
-  constructor(parts: McpParts, store: McpSessionStore) {
+  constructor(parts: McpParts, store: McpSessionStore, maxLive: number = MAX_LIVE) {
     this.#parts = parts
     this.#store = store
+    this.#maxLive = maxLive
     this.#rounds = new Rounds(parts.context.clock, LOOK_MS, () => this.#sweep(IDLE_MS))
   }
 
@@ -162,7 +164,7 @@ export class McpSessions {
 
   #hold(id: string, session: LiveSession): void {
     // Before the new one is among them, which nobody uses yet.
-    if (this.#live.size >= MAX_LIVE) void this.#sweep(0)
+    if (this.#live.size >= this.#maxLive) void this.#sweep(0)
     this.#live.set(id, session)
     this.#rounds.add(session)
   }

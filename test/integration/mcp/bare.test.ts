@@ -93,7 +93,7 @@ describe('an error', () => {
 
   test.each([5, '"text"', 'null', 'true'])('%j is JSON, and no request: -32600', async (text) => {
     const { status, body } = await post(String(text))
-    expect(status).toBe(400)
+    expect(status).toBe(200)
     expect(body).toMatchObject({ error: { code: -32_600 }, id: null })
   })
 
@@ -156,7 +156,7 @@ test('GET /mcp/capabilities says what there is', async () => {
     status: 200,
     body: {
       capabilities: { tools: {}, resources: { subscribe: true } },
-      serverInfo: { name: 'loopgate', title: 'Loopgate', version: '0.0.0-test' },
+      serverInfo: { name: 'loopgate', version: '0.0.0-test' },
     },
   })
 })
