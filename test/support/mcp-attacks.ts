@@ -44,10 +44,7 @@ export async function post(
   const text = await response.text()
   const isStream = response.headers.get('content-type')?.startsWith('text/event-stream')
   const lines = isStream ? text.split('\n').filter((line) => line.startsWith('data: ')) : [text]
-  const messages = lines
-    .filter((line) => line !== '')
-    .flatMap((line) => JSON.parse(line.replace(/^data: /, '')) as Message | Message[])
-  return { status: response.status, headers: response.headers, messages }
+  return { status: response.status, headers: response.headers, messages: toMessages(lines) }
 }
 
 export interface Opening {
@@ -83,26 +80,56 @@ export const toolCall = (id: unknown, name: string, input: object, params: objec
   params: { name, arguments: input, ...params },
 })
 
+/** What a stream that follows these resources says in its first `ms`. */
+export async function listenModern(
+  url: string,
+  resourceSubscriptions: readonly string[],
+  ms: number,
+): Promise<Message[]> {
+  const params = { notifications: { resourceSubscriptions }, _meta: modernMeta() }
+  const response = await fetch(`${url}/mcp`, {
+    method: 'POST',
+    headers: { ...ACCEPTED, ...modernHeaders('subscriptions/listen') },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'subscriptions/listen', params }),
+    signal: AbortSignal.timeout(ms),
+  })
+  let text = ''
+  try {
+    for await (const chunk of response.body ?? []) text += Buffer.from(chunk).toString()
+  } catch (error) {
+    if (!(error instanceof Error && error.name === 'TimeoutError')) throw error
+  }
+  return toMessages(text.split('\n').filter((line) => line.startsWith('data: ')))
+}
+
+const toMessages = (lines: readonly string[]): Message[] =>
+  lines
+    .filter((line) => line !== '')
+    .flatMap((line) => JSON.parse(line.replace(/^data: /, '')) as Message | Message[])
+
+const modernHeaders = (method: string) => ({
+  'mcp-protocol-version': '2026-07-28',
+  'mcp-method': method,
+})
+
+const modernMeta = ({ capabilities = {}, clientInfo = {} }: Opening = {}) => ({
+  'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+  'io.modelcontextprotocol/clientInfo': { name: 'attacker', version: '1', ...clientInfo },
+  'io.modelcontextprotocol/clientCapabilities': capabilities,
+})
+
 /** One call of revision 2026-07-28, which has no sessions. */
 export async function callModern(
   url: string,
   name: string,
   input: object,
-  {
-    params = {},
-    capabilities = {},
-    clientInfo = {},
-    headers = {},
-  }: Opening & { params?: object } = {},
+  { params = {}, ...opening }: Opening & { readonly params?: object } = {},
 ): Promise<Message> {
-  const _meta = {
-    'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-    'io.modelcontextprotocol/clientInfo': { name: 'attacker', version: '1', ...clientInfo },
-    'io.modelcontextprotocol/clientCapabilities': capabilities,
-  }
+  const _meta = modernMeta(opening)
   const { messages } = await post(url, toolCall(1, name, input, { ...params, _meta }), {
-    ...{ 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': name },
-    ...headers,
+    ...modernHeaders('tools/call'),
+    ...{ 'mcp-name': name },
+    ...opening.headers,
   })
   const answer = messages.at(-1)
   if (!answer) throw new Error('no answer')

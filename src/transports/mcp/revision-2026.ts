@@ -217,7 +217,8 @@ const listenParams = z.object({
 
 /** What this principal hears of: the changes of the resources that its request names, if they are its own. */
 function busFor({ context }: McpParts, { principal }: Connection, body: unknown): ServerEventBus {
-  const named = listenParams.safeParse(body).data?.params.notifications.resourceSubscriptions ?? []
+  const given = listenParams.safeParse(body).data?.params.notifications.resourceSubscriptions ?? []
+  const named = [...new Set(given)].slice(0, MAX_FOLLOWED)
   return {
     publish: () => undefined,
     subscribe(listener) {
@@ -229,14 +230,19 @@ function busFor({ context }: McpParts, { principal }: Connection, body: unknown)
         const subscription = await follow(context.hub, principal, request, { changed })
         if (isOver) return subscription.end('left')
         open.add(subscription)
-        // It may have ended between the acknowledgement and this.
+        // It may have ended after the client looked, and before this.
         if (request.state.status !== 'pending') changed()
       }
-      for (const uri of named.slice(0, MAX_FOLLOWED)) {
-        void start(uri).catch((error: unknown) =>
-          context.logger.debug({ err: error }, 'not followed'),
-        )
+      // One after the other: a stream takes no more of the database at a time than a call does.
+      const startAll = async () => {
+        for (const uri of named) {
+          if (isOver) return
+          await start(uri).catch((error: unknown) =>
+            context.logger.debug({ err: error }, 'not followed'),
+          )
+        }
       }
+      void startAll()
       return () => {
         isOver = true
         for (const subscription of open) subscription.end('left')
