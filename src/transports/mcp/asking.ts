@@ -147,12 +147,16 @@ export async function awaitAnswer(
   const over = body && context.left.waits(call.principal, body, request.question.id)
   const stopTelling = tell(context, call, request, seconds)
   const stopAsking = askBeside(context, call, request)
+  // Whoever is told of an error knows no id to ask by, as whoever left does not.
+  let isLeft = true
   try {
-    return await hold(context, call, request, seconds * 1_000)
+    const seen = await hold(context, call, request, seconds * 1_000)
+    isLeft = call.signal.aborted
+    return seen
   } finally {
     stopTelling()
     stopAsking()
-    over?.(call.signal.aborted)
+    over?.(isLeft)
   }
 }
 

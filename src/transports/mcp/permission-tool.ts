@@ -4,7 +4,7 @@ import type { HitlRequest } from '../../core/request.ts'
 import { codePoints, id, parse } from '../../protocol/fields.ts'
 import { toLoopgateError } from '../../protocol/problem.ts'
 import { MAX_MESSAGE } from '../../protocol/requests.ts'
-import { ask, awaitAnswer } from './asking.ts'
+import { ask, awaitAnswer, winnerOf } from './asking.ts'
 import { CALL_ID } from './call.ts'
 import { ASKS, type Tool, type ToolCall, type ToolContext, textResult } from './tool.ts'
 
@@ -63,20 +63,38 @@ async function decide(context: ToolContext, call: ToolCall, given: unknown): Pro
   const { expiresAt } = asked.request.question
   // Both by the clock of the database, which is the one that counts; a little longer, to see it expire.
   const seconds = (expiresAt.getTime() - asked.request.question.createdAt.getTime()) / 1_000 + 5
-  const seen = await awaitAnswer(context, call, asked, seconds)
-  if (seen.state.outcome === 'approved') return { behavior: 'allow', updatedInput: input }
-  return deny(await reasonOf(context, call, seen))
+  try {
+    const waited = await awaitAnswer(context, call, asked, seconds)
+    const seen = waited.state.outcome === null ? await withdraw(context, call, waited) : waited
+    if (seen.state.outcome === 'approved') return { behavior: 'allow', updatedInput: input }
+    return deny(reasonOf(context, seen))
+  } catch (thrown) {
+    const { code, message } = toLoopgateError(thrown)
+    return deny(
+      `A person was asked, and the answer is not known, so it is denied. ${code}: ${message}`,
+    )
+  }
+}
+
+/**
+ * Nobody waits any longer, and who presses later must not believe that it was allowed. Whoever was
+ * faster has decided it.
+ */
+async function withdraw(
+  { hub }: ToolContext,
+  { principal, signal }: ToolCall,
+  request: HitlRequest,
+): Promise<HitlRequest> {
+  // The client left: its repeated call finds the question.
+  if (signal.aborted) return request
+  return hub.cancel(principal, request.question.id).then(() => request, winnerOf)
 }
 
 const deny = (message: string): Verdict => ({ behavior: 'deny', message })
 
 const NOBODY = 'Nobody answered in time, so it is denied. No person said no.'
 
-async function reasonOf(
-  { hub, draining }: ToolContext,
-  { principal, signal }: ToolCall,
-  { question, state }: HitlRequest,
-): Promise<string> {
+function reasonOf({ draining }: ToolContext, { state }: HitlRequest): string {
   switch (state.outcome) {
     case 'rejected':
       return `A person denied this.${state.comment === null ? '' : ` Comment: ${state.comment}`}`
@@ -87,8 +105,6 @@ async function reasonOf(
     case 'canceled':
       return 'The question was withdrawn before anybody answered, so it is denied. No person said no.'
     default:
-      // Who presses later must not believe that it was allowed.
-      if (!signal.aborted) await hub.cancel(principal, question.id)
       return draining.aborted
         ? 'The server stopped before anybody answered, so it is denied. No person said no.'
         : NOBODY
