@@ -146,17 +146,3 @@ describe('A12: what was said to one question is no answer to another', () => {
     }),
   )
 })
-
-test('permission_prompt with the id of an allowed use, and another input, is denied', async () => {
-  const prompt = (command: string) =>
-    callModern(app.url, 'permission_prompt', {
-      ...{ tool_name: 'Sh', input: { command }, tool_use_id: 'toolu_1' },
-    })
-  const asking = prompt('ls')
-  const { request_id } = await found('Allow Sh?\n\n{\n  "command": "ls"\n}')
-  await app.decide(request_id, { option: 'Allow' })
-  const allowed = { behavior: 'allow', updatedInput: { command: 'ls' } }
-  expect(JSON.parse(textOf(await asking))).toEqual(allowed)
-  expect(JSON.parse(textOf(await prompt('ls')))).toEqual(allowed)
-  expect(JSON.parse(textOf(await prompt('rm')))).toMatchObject({ behavior: 'deny' })
-})

@@ -26,7 +26,7 @@ const spellings = (id: string, count: number): string[] => {
 }
 
 describe('one session', () => {
-  test('follows at most 100 resources, however they are named, and all at once', async () => {
+  test('follows at most 100 open requests, however they are named, and all at once', async () => {
     const session = await openSession(app.url)
     const input = { message: 'Followed?', wait_seconds: 0 }
     const { request_id } = viewOf(await callModern(app.url, 'request_human_input', input))
@@ -43,7 +43,7 @@ describe('one session', () => {
     expect(refused).toHaveLength(40)
     const { error } = refused[0] ?? {}
     expect(error?.code).toBe(-32_602)
-    expect(error?.message).toContain('at most 100 resources')
+    expect(error?.message).toContain('at most 100 open requests')
   })
 })
 

@@ -30,11 +30,29 @@ export function requireDocumented({ status, type, text, method }: Answered): voi
   if (status === 101 || (status >= 200 && status < 300)) return
   if (status < 400 || status > 499) throw bad('it is neither done nor refused')
   if (BELOW.includes(status) || method === 'HEAD') return
-  if (!type.startsWith('application/problem+json')) throw bad('the refusal is no problem')
-  const problem = JSON.parse(text) as { code?: string; status?: number }
-  if (STATUS_OF[problem.code ?? ''] !== status || problem.status !== status) {
-    throw bad('the code is not one of this status')
+  if (!isDocumentedRefusal(type, JSON.parse(text), status)) {
+    throw bad('it is no problem whose code is of this status, and no error of JSON-RPC')
   }
+}
+
+function isDocumentedRefusal(type: string, value: Refusal, status: number): boolean {
+  if (type.startsWith('application/json')) return isRpcError(value)
+  const isProblem = type.startsWith('application/problem+json')
+  return isProblem && STATUS_OF[value.code ?? ''] === status && value.status === status
+}
+
+interface Refusal {
+  readonly code?: string
+  readonly status?: number
+  readonly jsonrpc?: unknown
+  readonly error?: { readonly code?: unknown }
+}
+
+/** What MCP refuses a message with: a code of JSON-RPC or of MCP, none of which is a mistake of ours. */
+function isRpcError({ jsonrpc, error }: Refusal): boolean {
+  const code = Number(error?.code)
+  const isKnown = code === -32_700 || (code <= -32_000 && code >= -32_602)
+  return jsonrpc === '2.0' && isKnown
 }
 
 /** @throws for an `error` frame or a refused acknowledgement that no client may get. */

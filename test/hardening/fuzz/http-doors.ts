@@ -1,4 +1,5 @@
 import * as fc from 'fast-check'
+import { calling, INITIALIZE, modernMeta } from '../../support/mcp.ts'
 import { headerText, jsonText, mostly, mutated, oddText, oddValue } from './inputs.ts'
 import type { Place } from './place.ts'
 
@@ -43,8 +44,18 @@ const bodiesOf = ({
     ['/api/auth/login', { username: 'ann', password: 'a wrong password' }],
     ['/api/user/apikeys', { label: 'l', expires_at: '2099-01-01T00:00:00Z', may_register: false }],
     ['/api/tickets', {}],
+    ...mcpBodiesOf(request_id).map((body) => ['/mcp', body] as const),
   ]
 }
+
+/** Of MCP in each of its forms; none of them waits for anybody. */
+const mcpBodiesOf = (request_id: string): readonly object[] => [
+  { jsonrpc: '2.0', id: 1, method: 'initialize', params: INITIALIZE },
+  { jsonrpc: '2.0', id: 2, method: 'tools/list', params: { _meta: modernMeta() } },
+  { id: 3, method: 'tools/call', params: calling('check_request_status', { request_id }) },
+  { id: 4, method: 'tools/call', params: calling('cancel_request', { request_id: UNKNOWN }) },
+  { id: 5, method: 'tools/call', params: calling('list_pending_requests', {}) },
+]
 
 /** The agent may ask about everything and decides nothing; a person decides what does no harm. */
 function credentialsOf(place: Place, path: string): Record<string, string> {
