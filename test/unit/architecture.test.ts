@@ -51,6 +51,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['src/main.ts', 'src/demo.ts', 'src/commands', 'src/version.ts'],
     ...['node:', 'npm:commander'],
   ],
+  'src/mcpb': ['src/commands', 'node:', 'npm:rolldown'],
   'src/demo.ts': [
     ...['src/app.ts', 'src/config.ts', 'src/log.ts', 'src/version.ts'],
     ...['src/protocol/types.ts', 'client', 'node:'],

@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { rolldown } from 'rolldown'
 
 /**
- * Builds what an .mcpb holds, in mcpb/dist: the bridge with everything it imports as plain JavaScript, because
+ * Builds what an .mcpb holds, in dist: the bridge with everything it imports as plain JavaScript, because
  * clients bring a Node of their own and no packages.
  */
 
 const HERE = import.meta.dirname
-const ROOT = join(HERE, '..')
+const ROOT = join(HERE, '../..')
 const OUT = join(HERE, 'dist')
 /** The oldest that has what the bridge uses. */
 const NODE = 'node22'

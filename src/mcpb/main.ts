@@ -1,4 +1,4 @@
-import { runMcp } from '../src/commands/mcp.ts'
+import { runMcp } from '../commands/mcp.ts'
 
 /** `loopgate mcp` alone, as it is packed for desktop clients. */
 process.exit(await runMcp({}, process.env, process))
