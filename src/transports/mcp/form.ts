@@ -1,4 +1,6 @@
 import type { Answer, HitlRequest } from '../../core/request.ts'
+import { factLines } from '../../core/shown.ts'
+import { visible } from '../../core/visible.ts'
 
 /** The name of the one field. */
 export const ANSWER = 'answer'
@@ -11,9 +13,18 @@ export function toForm({ question }: HitlRequest) {
       ? { type: 'string' as const, title: 'Answer', enum: labels }
       : { type: 'string' as const, title: 'Answer', maxLength: 20_000 }
   return {
-    message: question.message,
+    message: textOf(question),
     requestedSchema: { type: 'object' as const, properties: { answer }, required: ['answer'] },
   }
+}
+
+/** What is asked, and what goes with it, each entry on a line of its own. */
+function textOf({ message, metadata }: HitlRequest['question']): string {
+  const facts = factLines(metadata)
+  if (facts.length === 0) return visible(message)
+  return [visible(message), '', `--- metadata: ${facts.length}, to the end ---`, ...facts].join(
+    '\n',
+  )
 }
 
 /** What came back with `accept`. Whoever declines or closes the form has not answered. */

@@ -20,8 +20,8 @@ export class JsonRpcFailure extends Error {
   }
 }
 
-/** Before anybody looked at the method. */
-export const refuse = (status: number, code: number, message: string): Response =>
+/** The answer to what nobody looked at. */
+export const refusal = (status: number, code: number, message: string): Response =>
   Response.json({ jsonrpc: '2.0', error: { code, message }, id: null }, { status })
 
 /** An error of ours where MCP has no result to say it in. */

@@ -9,6 +9,13 @@ const MAX_KEPT = 1_000
 /** A client that gives up says so in one HTTP request and repeats the call in another: the later may be first. */
 const OVERTAKEN_MS = 500
 
+/** Who waits with the same arguments. */
+interface Waiting {
+  count: number
+  /** What is to be called when one of them is done. */
+  readonly wake: Set<() => void>
+}
+
 /**
  * Questions whose callers left before the answer, and gave no key to find them by: most clients give
  * up after a minute, and the model then calls again with the same arguments. Such a call finds its
@@ -18,8 +25,7 @@ const OVERTAKEN_MS = 500
 export class LeftQuestions {
   readonly #clock: Clock
   readonly #kept = new Map<string, { readonly requestId: string; readonly at: number }>()
-  /** Of those who wait: what is to be called when one of them is done. */
-  readonly #waiting = new Map<string, Set<() => void>>()
+  readonly #waiting = new Map<string, Waiting>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -28,20 +34,22 @@ export class LeftQuestions {
   /** Somebody waits. Call what is returned when that is over, and say whether the caller left. */
   waits(principal: Principal, body: object, requestId: string): (isLeft: boolean) => void {
     const key = keyOf(principal, body)
-    const wake = this.#waiting.get(key) ?? new Set()
-    this.#waiting.set(key, wake)
+    const waiting = this.#waiting.get(key) ?? { count: 0, wake: new Set() }
+    waiting.count++
+    this.#waiting.set(key, waiting)
     return (isLeft) => {
-      if (this.#waiting.get(key) === wake) this.#waiting.delete(key)
+      waiting.count--
+      if (waiting.count === 0) this.#waiting.delete(key)
       if (isLeft) this.#keep(key, requestId)
-      for (const call of wake) call()
+      for (const call of waiting.wake) call()
     }
   }
 
   /** The question that the same principal left with the same body. It is nobody else's then. */
   async take(principal: Principal, body: object): Promise<string | undefined> {
     const key = keyOf(principal, body)
-    const wake = this.#waiting.get(key)
-    if (!this.#kept.has(key) && wake) await this.#next(wake)
+    const waiting = this.#waiting.get(key)
+    if (!this.#kept.has(key) && waiting) await this.#next(waiting)
     const kept = this.#kept.get(key)
     this.#kept.delete(key)
     return kept && this.#clock.now() - kept.at < KEPT_MS ? kept.requestId : undefined
@@ -52,7 +60,7 @@ export class LeftQuestions {
     for (const [key, kept] of this.#kept) if (kept.requestId === requestId) this.#kept.delete(key)
   }
 
-  async #next(wake: Set<() => void>): Promise<void> {
+  async #next({ wake }: Waiting): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     wake.add(resolve)
     const cancel = this.#clock.after(OVERTAKEN_MS, resolve)

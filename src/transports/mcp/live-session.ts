@@ -12,13 +12,10 @@ import type { Principal } from '../../core/principal.ts'
 import type { Subscription } from '../../core/subscription.ts'
 import type { CarriedAuth } from './connection.ts'
 import { CAPABILITIES_2025, INSTRUCTIONS, serverInfo } from './discovery.ts'
-import { INVALID_REQUEST, refuse } from './json-rpc.ts'
+import { INVALID_REQUEST, refusal } from './json-rpc.ts'
 import type { McpParts } from './parts.ts'
-import { follow, requestIdOf } from './resources.ts'
+import { follow, MAX_FOLLOWED, requestAt } from './resources.ts'
 import { handleRequests } from './revision-2025.ts'
-
-/** Resources that one session may follow. */
-const MAX_FOLLOWED = 100
 
 interface Followed {
   readonly subscription: Promise<Subscription>
@@ -103,7 +100,7 @@ export class LiveSession {
   async handle(request: Request, parsedBody: unknown, authInfo: CarriedAuth): Promise<Response> {
     const ids = requestIdsOf(parsedBody)
     if (new Set(ids).size < ids.length || ids.some((id) => this.#answering.has(id))) {
-      return refuse(
+      return refusal(
         400,
         INVALID_REQUEST,
         'Invalid Request: a request of this id is not answered yet',
@@ -205,7 +202,7 @@ export class LiveSession {
 
   async #subscription(uri: string, ended: () => void): Promise<Subscription> {
     const { hub } = this.#parts.context
-    const request = await hub.get(this.principal, requestIdOf(uri) ?? '')
+    const request = await requestAt(hub, this.principal, uri)
     return follow(hub, this.principal, request, { changed: () => this.#changed(uri), ended })
   }
 

@@ -17,7 +17,7 @@ import {
 import { stillAuthorized, whileThere } from '../waiting.ts'
 import { answerBare, bareCapabilities, isBare, toJsonRpcError } from './bare.ts'
 import { type Connection, carry } from './connection.ts'
-import { refuse } from './json-rpc.ts'
+import { refusal } from './json-rpc.ts'
 import { LeftQuestions } from './left-questions.ts'
 import type { McpParts } from './parts.ts'
 import { serve2026 } from './revision-2026.ts'
@@ -148,12 +148,12 @@ async function serve(
   if (id === undefined) {
     return streams.send(
       reply,
-      refuse(400, -32_000, 'Bad Request: no Mcp-Session-Id; initialize first'),
+      refusal(400, -32_000, 'Bad Request: no Mcp-Session-Id; initialize first'),
     )
   }
   const entered = await sessions.enter(connection, id)
   if (!entered)
-    return streams.send(reply, refuse(404, -32_001, 'Session not found: initialize again'))
+    return streams.send(reply, refusal(404, -32_001, 'Session not found: initialize again'))
   const { session, leave } = entered
   try {
     const response = await session.handle(web, body, carry(connection))

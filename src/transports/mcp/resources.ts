@@ -18,9 +18,12 @@ export const TEMPLATES = [
   },
 ]
 
-/** Undefined for what is no resource of ours. */
-export const requestIdOf = (uri: string): string | undefined =>
-  uri.startsWith(PREFIX) ? uri.slice(PREFIX.length) : undefined
+/** Resources that one client may follow at a time. */
+export const MAX_FOLLOWED = 100
+
+/** @throws {LoopgateError} REQUEST_NOT_FOUND, also for what is no resource of ours. */
+export const requestAt = (hub: Hub, principal: Principal, uri: string): Promise<HitlRequest> =>
+  hub.get(principal, uri.startsWith(PREFIX) ? uri.slice(PREFIX.length) : '')
 
 export const toResource = ({ question }: HitlRequest) => ({
   uri: `${PREFIX}${question.id}`,

@@ -34,7 +34,7 @@ import {
 import type { LiveSession } from './live-session.ts'
 import { viewResult } from './next-step.ts'
 import type { McpParts } from './parts.ts'
-import { requestIdOf, TEMPLATES, toContents, toResource } from './resources.ts'
+import { requestAt, TEMPLATES, toContents, toResource } from './resources.ts'
 import { POLL_MS, toTask } from './tasks.ts'
 import { callTool, type ToolCall } from './tool.ts'
 
@@ -128,7 +128,7 @@ function handleResources(server: Server, session: LiveSession, { context }: McpP
     resourceTemplates: TEMPLATES,
   }))
   handle(server, ReadResourceRequestSchema, async ({ params: { uri } }) => {
-    const request = await hub.get(principal, requestIdOf(uri) ?? '').catch(noResource(uri))
+    const request = await requestAt(hub, principal, uri).catch(noResource(uri))
     return toContents(context, uri, request)
   })
   handle(server, SubscribeRequestSchema, async ({ params: { uri } }) => {

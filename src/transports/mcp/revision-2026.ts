@@ -20,12 +20,10 @@ import { ANSWER, toAnswer, toForm } from './form.ts'
 import { INVALID_PARAMS, JsonRpcFailure, toFailure } from './json-rpc.ts'
 import { viewResult } from './next-step.ts'
 import type { McpParts } from './parts.ts'
-import { follow, requestIdOf, TEMPLATES, toContents, toResource } from './resources.ts'
+import { follow, MAX_FOLLOWED, requestAt, TEMPLATES, toContents, toResource } from './resources.ts'
 import { POLL_MS, toTask } from './tasks.ts'
 import { callTool, type Resumed, type ToolCall } from './tool.ts'
 
-/** A client that does not follow more than this is served; the rest is left out of what is honored. */
-const MAX_FOLLOWED = 100
 const MISSING_CAPABILITY = -32_021
 
 /** What is the same for everybody may be kept by whoever is in between. */
@@ -154,7 +152,7 @@ function handleResources(server: Server, { context }: McpParts, { principal }: C
   }))
   server.setRequestHandler('resources/templates/list', () => ({ resourceTemplates: TEMPLATES }))
   server.setRequestHandler('resources/read', async ({ params: { uri } }) => {
-    const request = await hub.get(principal, requestIdOf(uri) ?? '').catch((error: unknown) => {
+    const request = await requestAt(hub, principal, uri).catch((error: unknown) => {
       throw toFailure(error, { uri })
     })
     return toContents(context, uri, request)
@@ -218,6 +216,7 @@ const listenParams = z.object({
 /** What this principal hears of: the changes of the resources that its request names, if they are its own. */
 function busFor({ context }: McpParts, { principal }: Connection, body: unknown): ServerEventBus {
   const given = listenParams.safeParse(body).data?.params.notifications.resourceSubscriptions ?? []
+  // What is too much is left out of what is honored.
   const named = [...new Set(given)].slice(0, MAX_FOLLOWED)
   return {
     publish: () => undefined,
@@ -225,7 +224,7 @@ function busFor({ context }: McpParts, { principal }: Connection, body: unknown)
       let isOver = false
       const open = new Set<Subscription>()
       const start = async (uri: string) => {
-        const request = await context.hub.get(principal, requestIdOf(uri) ?? '')
+        const request = await requestAt(context.hub, principal, uri)
         const changed = () => listener({ kind: 'resource_updated', uri })
         const subscription = await follow(context.hub, principal, request, { changed })
         if (isOver) return subscription.end('left')

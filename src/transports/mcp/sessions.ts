@@ -104,8 +104,9 @@ export class McpSessions {
   }
 
   async end(session: LiveSession): Promise<void> {
-    await this.#drop(session)
+    // First, so that nobody who comes meanwhile makes it again.
     await this.#store.delete(session.id)
+    await this.#drop(session)
   }
 
   async #drop(session: LiveSession): Promise<void> {

@@ -99,17 +99,25 @@ class Stream implements Backlogged, Watched {
     this.#parts = parts
   }
 
+  /** Resolves when the connection is closed. A reader that is slow, and reads, gets it all. */
   async pump(): Promise<void> {
     const raw = this.#raw
+    const closed = new Promise((resolve) => raw.once('close', resolve))
     raw.once('close', () => void this.#source.cancel().catch(() => undefined))
-    for (;;) {
-      const { done, value } = await this.#source.read()
-      if (done || this.#isOver) break
-      await this.#write(value)
+    try {
+      for (;;) {
+        const { done, value } = await this.#source.read()
+        if (done || this.#isOver) break
+        await this.#write(value)
+      }
+      raw.end()
+    } catch (error) {
+      raw.destroy()
+      throw error
+    } finally {
+      await closed
+      this.#parts.backlogs.forget(this)
     }
-    this.#parts.backlogs.forget(this)
-    this.end()
-    if (!raw.destroyed) await new Promise((resolve) => raw.once('close', resolve))
   }
 
   get #isOver(): boolean {
@@ -144,8 +152,8 @@ class Stream implements Backlogged, Watched {
 
   /** Ends, takes nothing more from the SDK, and cuts whoever does not take what is there. */
   end(): void {
-    if (this.#isOver) return
     const raw = this.#raw
+    if (raw.destroyed) return
     raw.end()
     void this.#source.cancel().catch(() => undefined)
     const cancel = this.#parts.context.clock.after(CLOSE_MS, () => raw.destroy())

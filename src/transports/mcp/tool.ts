@@ -142,7 +142,8 @@ export const textResult = (text: string): ToolResult => ({ content: [{ type: 'te
 /** What a model can do about an error, where the error does not say it itself. */
 const ADVICE: Readonly<Partial<Record<LoopgateError['code'], string>>> = {
   REQUEST_NOT_FOUND: 'Call list_pending_requests to see which questions are open.',
-  SESSION_NOT_FOUND: 'Leave session_id out, or register the session first (POST /hitl/register).',
+  SESSION_NOT_FOUND:
+    'Name another session_id, or none; the address of this server may name one, too (?session_id=). Sessions are made with POST /hitl/register.',
   IDEMPOTENCY_MISMATCH: 'Ask with another idempotency_key, or with the same arguments as before.',
   TOO_MANY_PENDING: 'Wait until some are answered, or cancel those that are not needed any more.',
   UNAVAILABLE: 'Nothing was decided. Call again in a few seconds.',

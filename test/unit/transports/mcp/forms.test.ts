@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { type ErrorCode, LoopgateError } from '../../../../src/core/errors.ts'
 import { callIdOf } from '../../../../src/transports/mcp/call.ts'
 import { toAnswer, toForm } from '../../../../src/transports/mcp/form.ts'
-import { requestIdOf, toResource } from '../../../../src/transports/mcp/resources.ts'
+import { toResource } from '../../../../src/transports/mcp/resources.ts'
 import { toTask } from '../../../../src/transports/mcp/tasks.ts'
 import { errorResult } from '../../../../src/transports/mcp/tool.ts'
 import { aRequest } from '../../../support/builders.ts'
@@ -45,6 +45,12 @@ describe('a question as a form', () => {
     })
   })
 
+  test('shows what Telegram shows: the metadata line by line, and nothing that hides', () => {
+    const metadata = { to: 'a\nb', why: { n: 1 } }
+    const { message } = toForm(aRequest({ question: { message: 'Pay\u202E?', metadata } }))
+    expect(message).toBe('Pay⟨U+202E⟩?\n\n--- metadata: 2, to the end ---\nto: a ⏎ b\nwhy: {"n":1}')
+  })
+
   test('takes text where there are no options', () => {
     const { answer } = toForm(withText).requestedSchema.properties
     expect(answer).toEqual({ type: 'string', title: 'Answer', maxLength: 20_000 })
@@ -83,18 +89,9 @@ describe('a request as a task', () => {
   })
 })
 
-describe('a request as a resource', () => {
-  test('is found by its uri again', () => {
-    const { uri } = toResource(aRequest())
-    expect(requestIdOf(uri)).toBe('00000000-0000-4000-8000-000000000001')
-  })
-
-  test.each(['', 'loopgate://request/1', 'https://example.com', 'LOOPGATE://requests/1'])(
-    'is not %j',
-    (uri) => {
-      expect(requestIdOf(uri)).toBeUndefined()
-    },
-  )
+test('a request as a resource has an address of its id', () => {
+  const uri = 'loopgate://requests/00000000-0000-4000-8000-000000000001'
+  expect(toResource(aRequest()).uri).toBe(uri)
 })
 
 describe('an error, to a model,', () => {
