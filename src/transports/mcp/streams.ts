@@ -7,7 +7,7 @@ import type { DeadPeers, Watched } from '../dead-peers.ts'
 import { principalOf, type TransportContext } from '../transport.ts'
 
 export interface StreamParts {
-  readonly context: TransportContext
+  readonly context: Pick<TransportContext, 'authorizations' | 'clock' | 'connections'>
   readonly backlogs: Backlogs
   readonly deadPeers: DeadPeers
 }
