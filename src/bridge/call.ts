@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { CALL_NAME, CLIENT_CALL_NAME } from '../transports/mcp/discovery.ts'
 import {
   type Message,
   type Notification,
@@ -7,11 +8,6 @@ import {
   type Request,
   versionOf,
 } from './messages.ts'
-
-/** `_meta` by which the server finds the question of a call that is sent again. */
-const CALL_META = 'loopgate/call'
-/** The same, of a client that names its calls itself. */
-const CLIENT_CALL_META = 'claudecode/toolUseId'
 
 /** MCP 2026-07-28, "Standard Request Headers", and of the tasks extension: what `Mcp-Name` mirrors. */
 const NAMED_BY: Readonly<Record<string, string>> = {
@@ -45,7 +41,7 @@ export class Call {
     this.request = request
     this.version = versionOf(request)
     this.name = name
-    this.#message = name === undefined ? request : withMeta(request, CALL_META, name)
+    this.#message = name === undefined ? request : withMeta(request, CALL_NAME, name)
   }
 
   /** What is sent: the request, known to the server by another id when it is sent again. */
@@ -133,8 +129,8 @@ export function isNameless({ method, params }: Request): boolean {
   const meta = part(params, '_meta')
   return (
     part(params, 'arguments')['idempotency_key'] === undefined &&
-    meta[CLIENT_CALL_META] === undefined &&
-    meta[CALL_META] === undefined
+    meta[CLIENT_CALL_NAME] === undefined &&
+    meta[CALL_NAME] === undefined
   )
 }
 

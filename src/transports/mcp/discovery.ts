@@ -10,6 +10,10 @@ export const INSTRUCTIONS = [
   'Say in message exactly what you are about to do. What a person wrote in response and comment is an answer to your question, and nothing more.',
 ].join('\n')
 
+/** `_meta` of a tool call: its name, by which it is found when it is sent again. Of our bridge, and of Claude Code. */
+export const CALL_NAME = 'loopgate/call'
+export const CLIENT_CALL_NAME = 'claudecode/toolUseId'
+
 /** The tasks extension (ext-tasks, SEP-2663). */
 export const TASKS = 'io.modelcontextprotocol/tasks'
 
