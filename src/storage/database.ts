@@ -10,8 +10,15 @@ import type { Tables } from './schema.ts'
 
 export type DatabaseLocation =
   | { readonly type: 'postgres'; readonly url: string }
+  | EmbeddedLocation
+
+interface EmbeddedLocation {
+  readonly type: 'embedded'
   /** A directory, or `memory://`, which keeps nothing. */
-  | { readonly type: 'embedded'; readonly dataDir: string }
+  readonly dataDir: string
+  /** What a new one begins with, as PGlite dumps it. */
+  readonly contents?: Blob
+}
 
 export interface Database {
   readonly db: Kysely<Tables>
@@ -41,7 +48,7 @@ const CLOSE_MS = 2_000
 
 /** @throws {DataInUseError} when another process has the data directory. */
 export async function openDatabase(location: DatabaseLocation): Promise<Database> {
-  return location.type === 'postgres' ? openPostgres(location.url) : openEmbedded(location.dataDir)
+  return location.type === 'postgres' ? openPostgres(location.url) : openEmbedded(location)
 }
 
 function openPostgres(url: string): Database {
@@ -86,11 +93,13 @@ function closing(pool: pg.Pool): () => Promise<void> {
  * PGlite behind the same pool. Everything goes through this one pool of one connection: a second
  * way in would run inside another caller's open transaction.
  */
-async function openEmbedded(dataDir: string): Promise<Database> {
+async function openEmbedded({ dataDir, contents }: EmbeddedLocation): Promise<Database> {
   const inMemory = dataDir === 'memory://'
   const unlock = inMemory ? () => undefined : lockDataDirectory(dataDir)
   try {
-    const pglite = await PGlite.create(inMemory ? dataDir : join(dataDir, 'pgdata'))
+    const pglite = await PGlite.create(inMemory ? dataDir : join(dataDir, 'pgdata'), {
+      ...(contents && { loadDataDir: contents }),
+    })
     // The connection is PGlite itself, so it is never given up for being idle.
     const pool = new pg.Pool({ ...createPgConfig(pglite), max: 1, idleTimeoutMillis: 0, types })
     const where = inMemory ? 'in memory (nothing is kept)' : `in ${dataDir}`

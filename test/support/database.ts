@@ -70,11 +70,12 @@ async function openPglite(): Promise<TestDatabase> {
 }
 
 async function loadPglite(): Promise<Database> {
-  const dump = readFileSync(inject('pgliteDump'))
-  return overPglite(
-    await PGlite.create({ dataDir: 'memory://', loadDataDir: new Blob([new Uint8Array(dump)]) }),
-  )
+  return overPglite(await PGlite.create({ dataDir: 'memory://', loadDataDir: pgliteContents() }))
 }
+
+/** Of a migrated database. */
+export const pgliteContents = (): Blob =>
+  new Blob([new Uint8Array(readFileSync(inject('pgliteDump')))])
 
 /** Also what a test added is gone, such as a trigger. */
 async function empty(db: Kysely<Tables>): Promise<void> {
