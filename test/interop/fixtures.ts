@@ -160,4 +160,4 @@ export const fixtures: readonly Tool[] = [
 
 /** As much of a question as a form shows. */
 const asked = (message: string) =>
-  ({ question: { message, options: [] } }) as unknown as HitlRequest
+  ({ question: { message, options: [], metadata: {} } }) as unknown as HitlRequest
