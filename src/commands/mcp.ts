@@ -88,14 +88,18 @@ function endpointOf(
   const given = url || setting(environment, 'LOOPGATE_URL') || DEFAULT_URL
   const address = URL.parse(given)
   if (!address || !/^https?:$/.test(address.protocol) || address.username || address.password) {
-    throw new Error(`${JSON.stringify(given)} is no address like ${DEFAULT_URL}`)
+    const name = url ? '--url' : 'LOOPGATE_URL'
+    // Without the address: it may hold a password, and clients keep what is written here.
+    throw new Error(
+      `${name} must be an http or https address without user and password, like ${DEFAULT_URL}`,
+    )
   }
   if (address.pathname === '/') address.pathname = '/mcp'
   address.hash = ''
   if (session) address.searchParams.set('session_id', session)
   const apiKey = setting(environment, 'LOOPGATE_API_KEY')
   if (apiKey !== undefined && !/^[\x21-\x7e]+$/.test(apiKey)) {
-    throw new Error('LOOPGATE_API_KEY has characters that no key has')
+    throw new Error('LOOPGATE_API_KEY must be visible ASCII characters, without blanks')
   }
   return new Endpoint(address, apiKey)
 }

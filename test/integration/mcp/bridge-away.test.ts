@@ -132,7 +132,8 @@ describe('loopgate mcp with a key', () => {
     async (url) => {
       await using bridge = new BridgeProcess(['--url', url])
       expect(await bridge.exit()).toBe(2)
-      expect(bridge.log).toMatch(/^loopgate mcp: .*is no address like/)
+      expect(bridge.log).toMatch(/^loopgate mcp: --url must be an http or https address/)
+      expect(bridge.log).not.toContain('secret')
     },
   )
 })
