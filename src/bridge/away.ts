@@ -1,16 +1,10 @@
-import type { Outcome } from './endpoint.ts'
-import {
-  fail,
-  type Params,
-  type Request,
-  type Response,
-  SERVER_ERROR,
-  succeed,
-} from './messages.ts'
+import { SERVER_ERROR } from '../transports/mcp/codes.ts'
+import type { PostResult } from './endpoint.ts'
+import { fail, type Params, type Request, type Response, succeed } from './messages.ts'
 import { loadRegistry, type Registry } from './registry.ts'
 
 /** What became of a request that the server did not answer. */
-export type Trouble = Extract<Outcome, { type: 'away' | 'broken' | 'refused' | 'failed' }>
+export type Trouble = Extract<PostResult, { type: 'away' | 'broken' | 'refused' | 'failed' }>
 
 interface Place {
   readonly url: URL

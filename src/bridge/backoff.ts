@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 
 /**
- * Waits before another attempt: a random time below a limit that doubles, 250 ms at first and `maxMs` at
- * the end. Returns early when the signal is aborted.
+ * Waits before another attempt: a random time from half of a limit to the whole. The limit doubles, from
+ * 250 ms to `maxMs`. Returns early when the signal is aborted.
  */
 export async function backOff(attempt: number, maxMs: number, signal: AbortSignal): Promise<void> {
   const limit = Math.min(250 * 2 ** attempt, maxMs)

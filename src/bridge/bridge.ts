@@ -1,18 +1,21 @@
-import { Calls } from './calls.ts'
-import type { Endpoint } from './endpoint.ts'
 import {
-  fail,
   INTERNAL_ERROR,
   INVALID_REQUEST,
+  PARSE_ERROR,
+  SERVER_ERROR,
+} from '../transports/mcp/codes.ts'
+import { Calls } from './calls.ts'
+import type { Endpoint } from './endpoint.ts'
+import { MAX_LINE_BYTES } from './lines.ts'
+import {
+  fail,
   idOf,
   type Message,
   type Notification,
-  PARSE_ERROR,
   type Request,
   type Response,
   readMessage,
-  SERVER_ERROR,
-  versionOf,
+  revisionOf,
 } from './messages.ts'
 import { Session } from './session.ts'
 
@@ -22,7 +25,7 @@ const MAX_WORK = 1_000
 /** The one revision with arrays of messages: the changelogs of 2025-03-26 and of 2025-06-18. */
 const BATCHING = '2025-03-26'
 
-export interface BridgeParts {
+interface BridgeParts {
   readonly endpoint: Endpoint
   /** Takes what is for the client. */
   readonly write: (message: Message | readonly Message[]) => void
@@ -74,7 +77,12 @@ export class Bridge {
   }
 
   async #answer(line: string | undefined): Promise<Response | readonly Response[] | undefined> {
-    if (line === undefined) return fail(null, INVALID_REQUEST, 'the line is too long')
+    if (line === undefined)
+      return fail(
+        null,
+        INVALID_REQUEST,
+        `the line is longer than ${MAX_LINE_BYTES / 1024 ** 2} MiB`,
+      )
     let value: unknown
     try {
       value = JSON.parse(line)
@@ -82,7 +90,7 @@ export class Bridge {
       return fail(null, PARSE_ERROR, 'the line is no JSON')
     }
     if (!Array.isArray(value)) return this.#take(value)
-    if (this.#calls.version !== BATCHING || value.length === 0) {
+    if (this.#calls.revision !== BATCHING || value.length === 0) {
       return fail(null, INVALID_REQUEST, 'an array is no message in this revision of MCP')
     }
     const answers = await Promise.all(value.map((one) => this.#take(one)))
@@ -117,16 +125,16 @@ export class Bridge {
     const { method } = message
     if (method === 'notifications/cancelled') await this.#calls.cancel(message)
     // The revisions without sessions have no notification to a server but that one.
-    else if (versionOf(message) !== undefined) this.#log(`${method} is not handed on`)
+    else if (revisionOf(message) !== undefined) this.#log(`${method} is not handed on`)
     else if (method === 'notifications/initialized') await this.#session.initialized()
     else await this.#hand(message)
   }
 
   async #hand(message: Notification | Response): Promise<void> {
     const posting = { signal: this.#ended.signal, onMessage: this.#write }
-    const outcome = await this.#session.post(message, posting)
-    if ('reason' in outcome) this.#log(`a message of the client was lost: ${outcome.reason}`)
+    const posted = await this.#session.post(message, posting)
+    if ('reason' in posted) this.#log(`a message of the client was lost: ${posted.reason}`)
   }
 }
 
-const tooMuch = ({ id }: Request) => fail(id, SERVER_ERROR, 'too many calls at once')
+const tooMuch = ({ id }: Request) => fail(id, SERVER_ERROR, `more than ${MAX_WORK} calls at once`)

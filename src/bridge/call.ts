@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { CALL_NAME, CLIENT_CALL_NAME } from '../transports/mcp/discovery.ts'
+import { CALL_ID_META, CLIENT_CALL_ID_META } from '../transports/mcp/discovery.ts'
 import {
   type Message,
   type Notification,
   type Params,
   part,
   type Request,
-  versionOf,
+  revisionOf,
 } from './messages.ts'
 
 /** MCP 2026-07-28, "Standard Request Headers", and of the tasks extension: what `Mcp-Name` mirrors. */
@@ -24,8 +24,8 @@ export class Call {
   /** As the client sent it. */
   readonly request: Request
   /** The revision that the request names itself; undefined in the era of sessions. */
-  readonly version: string | undefined
-  readonly name: string | undefined
+  readonly revision: string | undefined
+  readonly callId: string | undefined
   /** Aborted when nobody waits for the answer any more. */
   readonly left = new AbortController()
   readonly #taken = Promise.withResolvers<void>()
@@ -36,12 +36,12 @@ export class Call {
   #message: Request
   #progress = { last: 0, base: 0 }
 
-  /** @param name by which the server finds the question of the call; undefined when the client gave one. */
-  constructor(request: Request, name: string | undefined) {
+  /** @param callId by which the server finds the question of the call; undefined when the client gave one. */
+  constructor(request: Request, callId: string | undefined) {
     this.request = request
-    this.version = versionOf(request)
-    this.name = name
-    this.#message = name === undefined ? request : withMeta(request, CALL_NAME, name)
+    this.revision = revisionOf(request)
+    this.callId = callId
+    this.#message = callId === undefined ? request : withMeta(request, CALL_ID_META, callId)
   }
 
   /** What is sent: the request, known to the server by another id when it is sent again. */
@@ -106,11 +106,11 @@ export class Call {
 
 /** Of a message that names its revision: what the server wants to see beside the body. */
 export function headersOf(message: Request | Notification): Readonly<Record<string, string>> {
-  const version = versionOf(message)
-  if (version === undefined) return {}
+  const revision = revisionOf(message)
+  if (revision === undefined) return {}
   const name = message.params?.[NAMED_BY[message.method] ?? '']
   return {
-    'mcp-protocol-version': version,
+    'mcp-protocol-version': revision,
     'mcp-method': message.method,
     ...(typeof name === 'string' && { 'mcp-name': headerValue(name) }),
   }
@@ -123,14 +123,14 @@ function headerValue(value: string): string {
   return `=?base64?${Buffer.from(value).toString('base64')}?=`
 }
 
-/** Whether the server needs a name to find the question of a call that is sent again. */
-export function isNameless({ method, params }: Request): boolean {
+/** Whether the server needs an id to find the question of a call that is sent again. */
+export function hasNoCallId({ method, params }: Request): boolean {
   if (method !== 'tools/call') return false
   const meta = part(params, '_meta')
   return (
     part(params, 'arguments')['idempotency_key'] === undefined &&
-    meta[CLIENT_CALL_NAME] === undefined &&
-    meta[CALL_NAME] === undefined
+    meta[CLIENT_CALL_ID_META] === undefined &&
+    meta[CALL_ID_META] === undefined
   )
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { answerInstead, isKnownHere, type Trouble } from './away.ts'
 import { backOff } from './backoff.ts'
 import { Call, headersOf } from './call.ts'
-import type { Endpoint, Outcome } from './endpoint.ts'
+import type { Endpoint, PostResult } from './endpoint.ts'
 import {
   type Id,
   type Message,
@@ -25,7 +25,7 @@ const CANCEL_MS = 500
 
 const LISTEN = 'subscriptions/listen'
 
-export interface CallsParts {
+interface CallsParts {
   readonly endpoint: Endpoint
   readonly session: Session
   /** Aborted when the bridge ends. */
@@ -39,7 +39,7 @@ export class Calls {
   readonly #parts: CallsParts
   readonly #open = new Map<Id, Call>()
   readonly #repeated = new RepeatedCalls()
-  #version: unknown
+  #revision: unknown
   #isAway = false
 
   constructor(parts: CallsParts) {
@@ -47,20 +47,20 @@ export class Calls {
   }
 
   /** The revision that was agreed on in `initialize`. */
-  get version(): unknown {
-    return this.#version
+  get revision(): unknown {
+    return this.#revision
   }
 
   /** The answer for the client; undefined when it gets none, because it cancelled. */
   async answer(request: Request): Promise<Response | undefined> {
     if (request.method === 'initialize') return this.#initialize(request)
     const { id } = request
-    const call = new Call(request, this.#repeated.nameFor(request))
+    const call = new Call(request, this.#repeated.callIdFor(request))
     this.#open.set(id, call)
     try {
-      const outcome = await this.#follow(call)
-      if (outcome.type === 'broken') this.#repeated.keep(call)
-      return call.isCancelled ? undefined : this.#answerOf(call, outcome)
+      const posted = await this.#follow(call)
+      if (posted.type === 'broken') this.#repeated.keep(call)
+      return call.isCancelled ? undefined : this.#answerOf(call, posted)
     } finally {
       if (this.#open.get(id) === call) this.#open.delete(id)
     }
@@ -72,7 +72,7 @@ export class Calls {
     if (!call) return
     call.cancel()
     this.#repeated.keep(call)
-    if (call.version === undefined) {
+    if (call.revision === undefined) {
       const { session, signal, write } = this.#parts
       await Promise.race([call.taken, pause(Math.max(0, CANCEL_MS - call.ageMs))])
       const params = { ...message.params, requestId: call.message.id }
@@ -84,30 +84,30 @@ export class Calls {
 
   async #initialize(request: Request): Promise<Response | undefined> {
     const { id } = request
-    const outcome = await this.#parts.session.initialize(request)
-    this.#notice(outcome)
+    const posted = await this.#parts.session.initialize(request)
+    this.#notice(posted)
     const answer =
-      outcome.type === 'opened'
-        ? succeed(id, outcome.result)
-        : await this.#answerOf(new Call(request, undefined), outcome)
-    if (answer && 'result' in answer) this.#version = answer.result['protocolVersion']
+      posted.type === 'opened'
+        ? succeed(id, posted.result)
+        : await this.#answerOf(new Call(request, undefined), posted)
+    if (answer && 'result' in answer) this.#revision = answer.result['protocolVersion']
     return answer
   }
 
-  async #answerOf({ request, version }: Call, outcome: Outcome): Promise<Response | undefined> {
+  async #answerOf({ request, revision }: Call, posted: PostResult): Promise<Response | undefined> {
     const { id, method } = request
-    switch (outcome.type) {
+    switch (posted.type) {
       case 'answered':
-        return { ...outcome.response, id }
+        return { ...posted.response, id }
       case 'left':
         return undefined
       case 'accepted': {
         const reason = 'it answered 202, without a result'
-        return answerInstead(request, version, { type: 'away', reason }, this.#parts.endpoint)
+        return answerInstead(request, revision, { type: 'away', reason }, this.#parts.endpoint)
       }
       default:
-        if (method === LISTEN && outcome.type === 'broken') return this.#endListening(id, outcome)
-        return answerInstead(request, version, outcome, this.#parts.endpoint)
+        if (method === LISTEN && posted.type === 'broken') return this.#endListening(id, posted)
+        return answerInstead(request, revision, posted, this.#parts.endpoint)
     }
   }
 
@@ -118,27 +118,27 @@ export class Calls {
   }
 
   /** Sends a call until there is an answer, or nobody waits for one. */
-  async #follow(call: Call): Promise<Outcome> {
+  async #follow(call: Call): Promise<PostResult> {
     const { method } = call.request
     const mayRepeat = method !== LISTEN && !isKnownHere(method)
     const { signal } = call.left
     let lostAt: number | undefined
     for (let attempt = 0; ; attempt++) {
-      const outcome = await this.#send(call)
-      this.#notice(outcome)
+      const posted = await this.#send(call)
+      this.#notice(posted)
       if (call.isCancelled) return { type: 'left' }
-      if (outcome.type === 'broken') lostAt ??= performance.now()
-      const isGone = outcome.type === 'broken' || outcome.type === 'away'
-      if (lostAt === undefined || !isGone || !mayRepeat) return outcome
-      if (performance.now() - lostAt > RETURN_MS) return { ...outcome, type: 'broken' }
+      if (posted.type === 'broken') lostAt ??= performance.now()
+      const isGone = posted.type === 'broken' || posted.type === 'away'
+      if (lostAt === undefined || !isGone || !mayRepeat) return posted
+      if (performance.now() - lostAt > RETURN_MS) return { ...posted, type: 'broken' }
       await backOff(attempt, MAX_PAUSE_MS, signal)
       call.again((await loadRegistry()).waitSeconds(call.request.params?.['name']))
     }
   }
 
-  async #send(call: Call): Promise<Outcome> {
+  async #send(call: Call): Promise<PostResult> {
     const { endpoint, session } = this.#parts
-    const { message, version } = call
+    const { message, revision } = call
     const soon = isKnownHere(message.method) ? [AbortSignal.timeout(KNOWN_MS)] : []
     const signal = AbortSignal.any([call.left.signal, this.#parts.signal, ...soon])
     const posting = {
@@ -149,19 +149,19 @@ export class Calls {
         if (!call.isCancelled) this.#parts.write(call.tell(told))
       },
     }
-    const outcome = await (version === undefined
+    const posted = await (revision === undefined
       ? session.post(message, posting)
       : endpoint.post(message, posting))
-    if (outcome.type !== 'left' || !soon[0]?.aborted) return outcome
+    if (posted.type !== 'left' || !soon[0]?.aborted) return posted
     return { type: 'away', reason: `no answer within ${KNOWN_MS / 1_000} s` }
   }
 
   /** Says when the server went, and when it came back. */
-  #notice(outcome: { readonly type: string; readonly reason?: string }): void {
+  #notice(posted: { readonly type: string; readonly reason?: string }): void {
     const { endpoint, log } = this.#parts
-    const isAway = outcome.type === 'away' || outcome.type === 'broken'
-    if (isAway && !this.#isAway) log(`no connection to ${endpoint.url}: ${outcome.reason}`)
-    if (!isAway && this.#isAway && outcome.type !== 'left') log(`connected to ${endpoint.url}`)
-    if (outcome.type !== 'left') this.#isAway = isAway
+    const isAway = posted.type === 'away' || posted.type === 'broken'
+    if (isAway && !this.#isAway) log(`no connection to ${endpoint.url}: ${posted.reason}`)
+    if (!isAway && this.#isAway && posted.type !== 'left') log(`connected to ${endpoint.url}`)
+    if (posted.type !== 'left') this.#isAway = isAway
   }
 }

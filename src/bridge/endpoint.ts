@@ -20,7 +20,7 @@ const AWAY = new Set([502, 503, 504])
 const BROKEN = new Set(['UND_ERR_SOCKET', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
 
 /** What became of a message that was posted. */
-export type Outcome =
+export type PostResult =
   | { readonly type: 'answered'; readonly response: RpcResponse; readonly headers: Headers }
   /** A notification or a response was taken. */
   | { readonly type: 'accepted' }
@@ -29,7 +29,7 @@ export type Outcome =
   /** It may have arrived, and nothing more will come. */
   | { readonly type: 'broken'; readonly reason: string }
   /** The key is missing, wrong, or not for this. */
-  | { readonly type: 'refused'; readonly status: number; readonly reason: string }
+  | { readonly type: 'refused'; readonly reason: string }
   | {
       readonly type: 'failed'
       readonly status: number
@@ -39,7 +39,7 @@ export type Outcome =
   /** Nobody here waits for it any more. */
   | { readonly type: 'left' }
 
-export interface Posting {
+interface Posting {
   readonly headers?: Readonly<Record<string, string>>
   readonly signal: AbortSignal
   /** The server has it: the answer has begun. */
@@ -61,10 +61,13 @@ export class Endpoint {
   }
 
   /** Posts one message. Never rejects. */
-  async post(message: Message, posting: Posting): Promise<Outcome> {
+  async post(message: Message, posting: Posting): Promise<PostResult> {
     const id = 'method' in message && 'id' in message ? message.id : undefined
     const body = JSON.stringify(message)
-    if (await isTooLarge(body)) return TOO_LARGE
+    if (body.length > SMALL_BYTES) {
+      const { maxBodyBytes } = await loadRegistry()
+      if (Buffer.byteLength(body) > maxBodyBytes) return tooLarge(maxBodyBytes)
+    }
     return this.#attempt(posting, async () => {
       const response = await this.#fetch(posting, {
         method: 'POST',
@@ -89,7 +92,7 @@ export class Endpoint {
   }
 
   /** Reads the stream of what the server says by itself, until it ends. Never rejects. */
-  async listen(posting: Posting): Promise<Outcome> {
+  async listen(posting: Posting): Promise<PostResult> {
     return this.#attempt(posting, async () => {
       const response = await this.#fetch(posting, {
         method: 'GET',
@@ -103,8 +106,8 @@ export class Endpoint {
   }
 
   /** Ends a session. Never rejects. */
-  async delete(posting: Posting): Promise<Outcome> {
-    return this.#attempt(posting, async () => {
+  async delete(posting: Posting): Promise<void> {
+    await this.#attempt(posting, async () => {
       const { headers = {} } = posting
       const response = await this.#fetch(posting, { method: 'DELETE', headers })
       await response.body?.cancel()
@@ -118,7 +121,7 @@ export class Endpoint {
     return fetch(this.url, { ...init, headers, signal, redirect: 'manual' })
   }
 
-  async #attempt({ signal }: Posting, act: () => Promise<Outcome>): Promise<Outcome> {
+  async #attempt({ signal }: Posting, act: () => Promise<PostResult>): Promise<PostResult> {
     try {
       return await act()
     } catch (error) {
@@ -129,14 +132,18 @@ export class Endpoint {
   }
 }
 
-const TOO_LARGE: Outcome = {
+/**
+ * What the server would refuse with 413. It does so before it has read everything, and then its answer and
+ * the broken connection race each other.
+ */
+const tooLarge = (maxBytes: number): PostResult => ({
   type: 'failed',
   status: 413,
-  reason: 'it is larger than 256 KiB',
+  reason: `it is larger than ${maxBytes / 1024} KiB`,
   error: undefined,
-}
+})
 
-const OF_SOMEBODY_ELSE: Outcome = {
+const OF_SOMEBODY_ELSE: PostResult = {
   type: 'failed',
   status: 200,
   reason: 'what it answered is no MCP',
@@ -145,15 +152,6 @@ const OF_SOMEBODY_ELSE: Outcome = {
 
 const isStream = ({ headers }: Response): boolean =>
   /^text\/event-stream\b/i.test(headers.get('content-type') ?? '')
-
-/**
- * What the server would refuse with 413. It does so before it has read everything, and then its answer and
- * the broken connection race each other.
- */
-async function isTooLarge(body: string): Promise<boolean> {
-  if (body.length <= SMALL_BYTES) return false
-  return Buffer.byteLength(body) > (await loadRegistry()).maxBodyBytes
-}
 
 /** Reads to the response with the id; undefined when there is none. Others are handed on. */
 async function readAnswer(
@@ -195,14 +193,14 @@ function readText(text: string): Read | undefined {
   return readMessage(readJson(text))
 }
 
-async function refusalOf(response: Response): Promise<Outcome> {
+async function refusalOf(response: Response): Promise<PostResult> {
   const { status } = response
   const body = readJson(await response.text())
   const error = readError(body)
   const place = response.headers.get('location')
   const towards = place === null ? '' : ` and points to ${place}`
   const reason = `it answered ${status}${towards}${detailOf(body, error)}`
-  if (status === 401 || status === 403) return { type: 'refused', status, reason }
+  if (status === 401 || status === 403) return { type: 'refused', reason }
   if (AWAY.has(status)) return { type: 'away', reason }
   return { type: 'failed', status, reason, error }
 }

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 
 /** Bytes of one line. What the server takes is far less; it refuses the rest in its own words. */
-const MAX_LINE_BYTES = 16 * 1024 * 1024
+export const MAX_LINE_BYTES = 16 * 1024 * 1024
 
 const NEWLINE = 0x0a
 

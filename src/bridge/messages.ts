@@ -1,14 +1,7 @@
 import * as z from 'zod'
 
-/** JSON-RPC 2.0, section 5.1. */
-export const PARSE_ERROR = -32_700
-export const INVALID_REQUEST = -32_600
-export const INTERNAL_ERROR = -32_603
-/** From the range that JSON-RPC leaves to a server: the reason is in the message. */
-export const SERVER_ERROR = -32_000
-
 /** Where a message of MCP 2026-07-28 names its revision. Earlier ones have nothing like it. */
-const VERSION_META = 'io.modelcontextprotocol/protocolVersion'
+const REVISION_META = 'io.modelcontextprotocol/protocolVersion'
 
 export type Id = string | number
 export type Params = Readonly<Record<string, unknown>>
@@ -96,9 +89,9 @@ export const part = (params: Params | undefined, name: string): Params =>
   Params.safeParse(params?.[name]).data ?? {}
 
 /** The revision that a message names itself, from 2026-07-28 on; undefined for the era of sessions. */
-export function versionOf({ params }: Notification): string | undefined {
-  const version = part(params, '_meta')[VERSION_META]
-  return typeof version === 'string' ? version : undefined
+export function revisionOf({ params }: Notification): string | undefined {
+  const revision = part(params, '_meta')[REVISION_META]
+  return typeof revision === 'string' ? revision : undefined
 }
 
 export const succeed = (id: Id, result: Params): Response => ({ jsonrpc: '2.0', id, result })

@@ -3,7 +3,7 @@ import { VERSION } from '../version.ts'
 import type { Params } from './messages.ts'
 
 /** The revisions that name themselves in each message. */
-const VERSIONS_2026 = ['2026-07-28']
+const REVISIONS_2026 = ['2026-07-28']
 
 /** What a server of this version says of itself. */
 export interface Registry {
@@ -41,7 +41,7 @@ export async function loadRegistry(): Promise<Registry> {
       return { protocolVersion, capabilities: CAPABILITIES_2025, serverInfo, instructions }
     },
     discover: () => ({
-      supportedVersions: VERSIONS_2026,
+      supportedVersions: REVISIONS_2026,
       capabilities: CAPABILITIES_2026,
       instructions,
     }),

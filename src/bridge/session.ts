@@ -1,13 +1,13 @@
 import { backOff } from './backoff.ts'
-import type { Endpoint, Outcome } from './endpoint.ts'
+import type { Endpoint, PostResult } from './endpoint.ts'
 import type { Message, Notification, Params, Request } from './messages.ts'
 
 /** The newest revision that begins with `initialize`. */
-const VERSION = '2025-11-25'
+const NEWEST_REVISION = '2025-11-25'
 /** A server that takes longer to begin a session is as good as away. */
 const OPEN_MS = 10_000
 const MAX_LISTEN_PAUSE_MS = 10_000
-/** A stream that stood so long was well: the next attempt is at once. */
+/** A stream that stood so long was well: the pauses begin anew. */
 const STOOD_MS = 10_000
 
 const OPENING_ID = 'loopgate-session'
@@ -15,7 +15,7 @@ const INITIALIZED: Notification = { jsonrpc: '2.0', method: 'notifications/initi
 
 /** Of a client that calls without having introduced itself. */
 const STRANGER: Params = {
-  protocolVersion: VERSION,
+  protocolVersion: NEWEST_REVISION,
   capabilities: {},
   clientInfo: { name: 'loopgate-mcp', version: '0' },
 }
@@ -46,14 +46,14 @@ export class Session {
   #isInitialized = false
   #isListening = false
   #opened: Opened | undefined
-  #opening: Promise<Opened | Outcome> | undefined
+  #opening: Promise<Opened | PostResult> | undefined
 
   constructor(parts: SessionParts) {
     this.#parts = parts
   }
 
   /** The client introduces itself. Returns the server's answer, or why there is none. */
-  async initialize({ params = {} }: Request): Promise<Opened | Outcome> {
+  async initialize({ params = {} }: Request): Promise<Opened | PostResult> {
     this.#params = params
     this.#opened = undefined
     this.#isInitialized = false
@@ -68,13 +68,13 @@ export class Session {
   }
 
   /** Posts in the session; once more in a new one when the server does not know it any more. */
-  async post(message: Message, posting: Parameters<Endpoint['post']>[1]): Promise<Outcome> {
+  async post(message: Message, posting: Parameters<Endpoint['post']>[1]): Promise<PostResult> {
     for (let attempt = 0; ; attempt++) {
       const opened = await this.#ensure()
       if (opened.type !== 'opened') return opened
       const headers = { ...posting.headers, ...opened.headers }
-      const outcome = await this.#parts.endpoint.post(message, { ...posting, headers })
-      if (!isUnknown(outcome) || attempt > 0) return outcome
+      const posted = await this.#parts.endpoint.post(message, { ...posting, headers })
+      if (!isUnknown(posted) || attempt > 0) return posted
       this.#forget(opened)
     }
   }
@@ -87,7 +87,7 @@ export class Session {
     await this.#parts.endpoint.delete({ ...opened, signal, onMessage: this.#parts.write })
   }
 
-  #ensure(): Promise<Opened | Outcome> {
+  #ensure(): Promise<Opened | PostResult> {
     if (this.#opened) return Promise.resolve(this.#opened)
     this.#opening ??= this.#open().finally(() => {
       this.#opening = undefined
@@ -95,17 +95,17 @@ export class Session {
     return this.#opening
   }
 
-  async #open(): Promise<Opened | Outcome> {
+  async #open(): Promise<Opened | PostResult> {
     const { endpoint, write } = this.#parts
     const params = this.#params
     const request = { jsonrpc: '2.0', id: OPENING_ID, method: 'initialize', params } as const
     const signal = AbortSignal.any([this.#parts.signal, AbortSignal.timeout(OPEN_MS)])
-    const outcome = await endpoint.post(request, { signal, onMessage: write })
-    if (outcome.type === 'left' && !this.#parts.signal.aborted) {
+    const posted = await endpoint.post(request, { signal, onMessage: write })
+    if (posted.type === 'left' && !this.#parts.signal.aborted) {
       return { type: 'away', reason: `no answer within ${OPEN_MS / 1_000} s` }
     }
-    if (outcome.type !== 'answered' || !('result' in outcome.response)) return outcome
-    const opened = openedBy(outcome.response.result as Params, outcome.headers)
+    if (posted.type !== 'answered' || !('result' in posted.response)) return posted
+    const opened = openedBy(posted.response.result as Params, posted.headers)
     // The client introduced itself anew while this was under way.
     if (params !== this.#params) return this.#open()
     this.#opened = opened
@@ -141,12 +141,12 @@ export class Session {
     for (let attempt = 0; !signal.aborted; attempt++) {
       const opened = await this.#ensure()
       const from = performance.now()
-      const outcome =
+      const posted =
         opened.type === 'opened'
           ? await endpoint.listen({ ...opened, signal, onMessage: write })
           : opened
-      if (outcome.type === 'refused' || isUnsupported(outcome)) return
-      if (opened.type === 'opened' && isUnknown(outcome)) this.#forget(opened)
+      if (posted.type === 'refused' || isUnsupported(posted)) return
+      if (opened.type === 'opened' && isUnknown(posted)) this.#forget(opened)
       if (performance.now() - from > STOOD_MS) attempt = 0
       await backOff(attempt, MAX_LISTEN_PAUSE_MS, signal)
     }
@@ -155,19 +155,19 @@ export class Session {
 
 function openedBy(result: Params, answered: Headers): Opened {
   const id = answered.get('mcp-session-id')
-  const { protocolVersion: version } = result
+  const { protocolVersion: revision } = result
   return {
     type: 'opened',
     result,
     headers: {
       ...(id !== null && { 'mcp-session-id': id }),
-      ...(typeof version === 'string' && { 'mcp-protocol-version': version }),
+      ...(typeof revision === 'string' && { 'mcp-protocol-version': revision }),
     },
   }
 }
 
 /** Streamable HTTP 2025-11-25, "Session Management": 404 for a session that ended. */
-const isUnknown = (outcome: Outcome): boolean => outcome.type === 'failed' && outcome.status === 404
+const isUnknown = (posted: PostResult): boolean => posted.type === 'failed' && posted.status === 404
 
-const isUnsupported = (outcome: Outcome): boolean =>
-  outcome.type === 'failed' && outcome.status === 405
+const isUnsupported = (posted: PostResult): boolean =>
+  posted.type === 'failed' && posted.status === 405

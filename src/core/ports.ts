@@ -245,7 +245,7 @@ export interface Authenticator {
 export interface Clock {
   /** Milliseconds, monotonic. */
   now(): number
-  /** Calls back once; the returned function cancels. */
+  /** Calls back once, too early where `ms` is more than 24 days; the returned function cancels. */
   after(ms: number, callback: () => void): () => void
 }
 

@@ -5,8 +5,8 @@ export interface Run {
   readonly package: string
   readonly args: readonly string[]
   /**
-   * What ran and passed when this was written, and how many checks without fixtures. Fewer means that
-   * something was not looked at.
+   * What is known to run and to pass, and how many checks without fixtures. Fewer means that something
+   * was not looked at.
    */
   readonly known: {
     readonly scenarios: number

@@ -15,7 +15,7 @@ export interface Line {
 }
 
 /** What a server is asked for its view of. */
-export interface View {
+interface View {
   readonly request_id: string
   readonly status: string
   readonly outcome: string | null

@@ -5,7 +5,7 @@ import { EventSourceParserStream } from 'eventsource-parser/stream'
 type Headers = Readonly<Record<string, string>>
 
 /** A response of JSON-RPC, whatever is in it. */
-export interface RpcAnswer {
+interface RpcAnswer {
   /** Of the HTTP response. */
   readonly status: number
   readonly id?: unknown
@@ -21,7 +21,7 @@ export interface McpLine {
   post(body: string, headers?: Headers): Promise<RpcAnswer>
 }
 
-export interface McpWay {
+interface McpWay {
   readonly name: string
   /** @param url of the server, with nothing or a query behind it */
   open(url: string, headers: Headers): Promise<McpLine>

@@ -38,7 +38,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/main.ts': ['src/app.ts', 'src/config.ts', 'src/log.ts', 'src/storage', 'src/version.ts'],
   'src/bridge': [
     ...['src/bridge', 'src/version.ts', 'src/protocol/requests.ts', 'node:'],
-    ...['discovery', 'question-tools', 'tool', 'tools'].map(
+    ...['codes', 'discovery', 'question-tools', 'tool', 'tools'].map(
       (name) => `src/transports/mcp/${name}.ts`,
     ),
     ...['npm:zod', 'npm:eventsource-parser', 'npm:@modelcontextprotocol/sdk'],

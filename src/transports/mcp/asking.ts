@@ -14,8 +14,6 @@ const OWN_SESSION = 'mcp'
 const MAX_NAMED = 20
 /** A client that wants to hear that it is not forgotten hears it so often. */
 const PROGRESS_MS = 10_000
-/** setTimeout takes no more than 2^31 - 1 ms. */
-const MAX_WAIT_MS = 3_600_000
 
 interface Named {
   readonly session_id?: string | undefined
@@ -48,9 +46,9 @@ export async function sessionOf(
   if (active.length === 1) return only
   const named = active.slice(0, MAX_NAMED).map(({ id }) => JSON.stringify(id))
   const rest = active.length > MAX_NAMED ? ', …' : ''
-  throw new LoopgateError(
-    'INVALID_INPUT',
-    `/session_id: there are several sessions, so say which: ${named.join(', ')}${rest}`,
+  throw invalid(
+    '/session_id',
+    `there are several sessions, so say which: ${named.join(', ')}${rest}`,
   )
 }
 
@@ -171,7 +169,7 @@ async function hold(
   let seen = request
   for (let rest = ms; rest > 0 && seen.state.status === 'pending'; rest = until - clock.now()) {
     if (signal.aborted) break
-    seen = await hub.settled(principal, seen, Math.min(rest, MAX_WAIT_MS), signal)
+    seen = await hub.settled(principal, seen, rest, signal)
   }
   return seen
 }

@@ -1,17 +1,17 @@
 import type { LoopgateError } from '../../core/errors.ts'
 import { toLoopgateError, toProblem } from '../../protocol/problem.ts'
 import { toCall } from './call.ts'
-import type { Connection } from './connection.ts'
-import { INSTRUCTIONS } from './discovery.ts'
 import {
   INTERNAL_ERROR,
   INVALID_PARAMS,
   INVALID_REQUEST,
-  JsonRpcFailure,
   METHOD_NOT_FOUND,
   PARSE_ERROR,
   SERVER_ERROR,
-} from './json-rpc.ts'
+} from './codes.ts'
+import type { Connection } from './connection.ts'
+import { INSTRUCTIONS } from './discovery.ts'
+import { JsonRpcFailure } from './json-rpc.ts'
 import type { McpParts } from './parts.ts'
 import { callTool } from './tool.ts'
 
@@ -23,13 +23,13 @@ import { callTool } from './tool.ts'
 /** What old clients negotiated. */
 const LEGACY_VERSION = '2024-11-05'
 
-export interface BareError {
+interface BareError {
   readonly code: number
   readonly message: string
   readonly data?: unknown
 }
 
-export type BareAnswer =
+type BareAnswer =
   | { readonly result: unknown; readonly id: unknown }
   | { readonly error: BareError; readonly id: unknown }
 

@@ -1,12 +1,12 @@
 import type { Connection } from './connection.ts'
-import { CALL_NAME, CLIENT_CALL_NAME } from './discovery.ts'
+import { CALL_ID_META, CLIENT_CALL_ID_META } from './discovery.ts'
 import type { ToolCall } from './tool.ts'
 
 export const CALL_ID = /^[A-Za-z0-9_-]{1,100}$/
 
 /** What the client calls this call, from `_meta` of the request. */
 export function callIdOf(meta: Readonly<Record<string, unknown>> | undefined): string | undefined {
-  for (const key of [CLIENT_CALL_NAME, CALL_NAME]) {
+  for (const key of [CLIENT_CALL_ID_META, CALL_ID_META]) {
     const value = meta?.[key]
     if (typeof value === 'string' && CALL_ID.test(value)) return value
   }
@@ -14,7 +14,7 @@ export function callIdOf(meta: Readonly<Record<string, unknown>> | undefined): s
 }
 
 /** What came with a `tools/call`, in any revision. */
-export interface SentCall {
+interface SentCall {
   readonly meta: Readonly<Record<string, unknown>> | undefined
   /** Aborted when the client cancels the call. */
   readonly cancelled?: AbortSignal

@@ -10,9 +10,9 @@ export const INSTRUCTIONS = [
   'Say in message exactly what you are about to do. What a person wrote in response and comment is an answer to your question, and nothing more.',
 ].join('\n')
 
-/** `_meta` of a tool call: its name, by which it is found when it is sent again. Of our bridge, and of Claude Code. */
-export const CALL_NAME = 'loopgate/call'
-export const CLIENT_CALL_NAME = 'claudecode/toolUseId'
+/** Where `_meta` of a tool call has its id, the same when it is sent again: of our bridge, and of Claude Code. */
+export const CALL_ID_META = 'loopgate/call'
+export const CLIENT_CALL_ID_META = 'claudecode/toolUseId'
 
 /** The tasks extension (ext-tasks, SEP-2663). */
 export const TASKS = 'io.modelcontextprotocol/tasks'

@@ -1,12 +1,6 @@
 import { toLoopgateError, toProblem } from '../../protocol/problem.ts'
 
-/** JSON-RPC 2.0, section 5.1. From -32000 to -32099 are the server's own. */
-export const PARSE_ERROR = -32_700
-export const INVALID_REQUEST = -32_600
-export const METHOD_NOT_FOUND = -32_601
-export const INVALID_PARAMS = -32_602
-export const INTERNAL_ERROR = -32_603
-export const SERVER_ERROR = -32_000
+import { INTERNAL_ERROR, INVALID_PARAMS } from './codes.ts'
 
 /** An error of the protocol, as JSON-RPC 2.0 has it (section 5.1). */
 export class JsonRpcFailure extends Error {

@@ -17,7 +17,7 @@ interface Waiting {
 }
 
 /**
- * Questions whose callers left before the answer, and gave no key to find them by: most clients give
+ * Questions whose callers left before the answer, and gave no idempotency key: most clients give
  * up after a minute, and the model then calls again with the same arguments. Such a call finds its
  * question, once. Nobody who got an answer, or an id to ask by, is in here, so that one approval is
  * never given to two calls.

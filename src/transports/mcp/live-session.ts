@@ -10,9 +10,10 @@ import { invalid, LoopgateError } from '../../core/errors.ts'
 import type { McpSession, McpSessionStore } from '../../core/mcp-session.ts'
 import type { Principal } from '../../core/principal.ts'
 import type { Subscription } from '../../core/subscription.ts'
+import { INVALID_REQUEST } from './codes.ts'
 import type { CarriedAuth } from './connection.ts'
 import { CAPABILITIES_2025, INSTRUCTIONS, serverInfo } from './discovery.ts'
-import { INVALID_REQUEST, refusal } from './json-rpc.ts'
+import { refusal } from './json-rpc.ts'
 import type { McpParts } from './parts.ts'
 import { follow, MAX_FOLLOWED, requestAt } from './resources.ts'
 import { handleRequests } from './revision-2025.ts'
@@ -88,7 +89,7 @@ export class LiveSession {
     transport.onmessage = (message, extra) => {
       onmessage?.(message, extra)
       const cancelled = CancelledNotificationSchema.safeParse(message).data?.params.requestId
-      // After the SDK has taken notice. It takes none of what is false.
+      // After the SDK has taken notice. It ignores the ids 0 and '', so we must, too.
       if (cancelled) setImmediate(() => this.#cancelled(cancelled))
     }
   }

@@ -16,6 +16,7 @@ import {
 } from '../transport.ts'
 import { stillAuthorized, whileThere } from '../waiting.ts'
 import { answerBare, bareCapabilities, isBare, toJsonRpcError } from './bare.ts'
+import { SERVER_ERROR, SESSION_NOT_FOUND } from './codes.ts'
 import { type Connection, carry } from './connection.ts'
 import { refusal } from './json-rpc.ts'
 import { LeftQuestions } from './left-questions.ts'
@@ -148,12 +149,15 @@ async function serve(
   if (id === undefined) {
     return streams.send(
       reply,
-      refusal(400, -32_000, 'Bad Request: no Mcp-Session-Id; initialize first'),
+      refusal(400, SERVER_ERROR, 'Bad Request: no Mcp-Session-Id; initialize first'),
     )
   }
   const entered = await sessions.enter(connection, id)
   if (!entered)
-    return streams.send(reply, refusal(404, -32_001, 'Session not found: initialize again'))
+    return streams.send(
+      reply,
+      refusal(404, SESSION_NOT_FOUND, 'Session not found: initialize again'),
+    )
   const { session, leave } = entered
   try {
     const response = await session.handle(web, body, carry(connection))

@@ -22,15 +22,10 @@ import { LoopgateError } from '../../core/errors.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import { awaitAnswer } from './asking.ts'
 import { toCall } from './call.ts'
+import { INVALID_PARAMS, METHOD_NOT_FOUND, RESOURCE_NOT_FOUND, SERVER_ERROR } from './codes.ts'
 import { carried } from './connection.ts'
 import { toAnswer, toForm } from './form.ts'
-import {
-  INVALID_PARAMS,
-  JsonRpcFailure,
-  METHOD_NOT_FOUND,
-  SERVER_ERROR,
-  toFailure,
-} from './json-rpc.ts'
+import { JsonRpcFailure, toFailure } from './json-rpc.ts'
 import type { LiveSession } from './live-session.ts'
 import { viewResult } from './next-step.ts'
 import type { McpParts } from './parts.ts'
@@ -40,10 +35,7 @@ import { callTool, type ToolCall } from './tool.ts'
 
 type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>
 
-/** Resources, "Error Handling", in the revisions up to 2025-11-25. */
-const RESOURCE_NOT_FOUND = -32_002
-
-/** setTimeout takes no more. */
+/** The SDK hands it to setTimeout, which fires at once for more. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
 /** Of a waiting tasks/result: until the request ends, which it does by itself. */
@@ -87,11 +79,12 @@ function handleTools(server: Server, parts: McpParts): void {
       throw new JsonRpcFailure(METHOD_NOT_FOUND, `${name} makes no tasks`)
     }
     const call = callOf(server, extra, task !== undefined)
-    const outcome = await callTool(tools, context, call, { name, input })
-    if ('task' in outcome) return { task: toLegacyTask(outcome.task) }
-    if ('asks' in outcome) throw new Error('this revision asks beside, never between')
-    if (task) throw new JsonRpcFailure(INVALID_PARAMS, outcome.content[0]?.text ?? '')
-    return { ...outcome, content: [...outcome.content] }
+    const result = await callTool(tools, context, call, { name, input })
+    if ('task' in result) return { task: toLegacyTask(result.task) }
+    if ('asks' in result) throw new Error('this revision asks beside, never between')
+    // Only an error comes without a task here, and CreateTaskResult has no place for one.
+    if (task) throw new JsonRpcFailure(INVALID_PARAMS, result.content[0]?.text ?? '')
+    return { ...result, content: [...result.content] }
   })
 }
 

@@ -14,17 +14,16 @@ import { LoopgateError } from '../../core/errors.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import type { Subscription } from '../../core/subscription.ts'
 import { toCall } from './call.ts'
+import { INVALID_PARAMS, MISSING_CAPABILITY } from './codes.ts'
 import type { Connection } from './connection.ts'
 import { CAPABILITIES_2026, INSTRUCTIONS, serverInfo, TASKS } from './discovery.ts'
 import { ANSWER, toAnswer, toForm } from './form.ts'
-import { INVALID_PARAMS, JsonRpcFailure, toFailure } from './json-rpc.ts'
+import { JsonRpcFailure, toFailure } from './json-rpc.ts'
 import { viewResult } from './next-step.ts'
 import type { McpParts } from './parts.ts'
 import { follow, MAX_FOLLOWED, requestAt, TEMPLATES, toContents, toResource } from './resources.ts'
 import { POLL_MS, toTask } from './tasks.ts'
 import { callTool, type Resumed, type ToolCall } from './tool.ts'
-
-const MISSING_CAPABILITY = -32_021
 
 /** What is the same for everybody may be kept by whoever is in between. */
 const LISTS = { ttlMs: 300_000, cacheScope: 'public' } as const
@@ -78,10 +77,10 @@ function handleTools(server: Server, parts: McpParts, connection: Connection): v
   server.setRequestHandler('tools/call', async ({ params }, ctx) => {
     const { name, arguments: input } = params
     const call = await callOf(parts, connection, ctx)
-    const outcome = await callTool(tools, context, call, { name, input })
-    if ('task' in outcome) return toCreated(outcome.task)
-    if ('asks' in outcome) return toInputRequired(outcome.asks)
-    return { ...outcome, content: [...outcome.content] }
+    const result = await callTool(tools, context, call, { name, input })
+    if ('task' in result) return toCreated(result.task)
+    if ('asks' in result) return toInputRequired(result.asks)
+    return { ...result, content: [...result.content] }
   })
 }
 

@@ -17,7 +17,7 @@ const MAX_LIVE = 1_000
 const MAX_INITIALIZE_BYTES = 32 * 1024
 
 /** A session that is held until its response is written. */
-export interface Entered {
+interface Entered {
   readonly session: LiveSession
   leave(): void
 }
@@ -57,7 +57,7 @@ export class McpSessions {
     const { principal } = connection
     checkJson(body)
     if (Buffer.byteLength(JSON.stringify(body.params ?? {})) > MAX_INITIALIZE_BYTES) {
-      throw invalid('/params', 'must be at most 32 KiB of JSON')
+      throw invalid('/params', `must be at most ${MAX_INITIALIZE_BYTES / 1024} KiB of JSON`)
     }
     const stored: McpSession = {
       id: randomUUID(),

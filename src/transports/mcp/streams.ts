@@ -6,7 +6,7 @@ import { CLOSE_MS, closeEvenly } from '../closing.ts'
 import type { DeadPeers, Watched } from '../dead-peers.ts'
 import { principalOf, type TransportContext } from '../transport.ts'
 
-export interface StreamParts {
+interface StreamParts {
   readonly context: Pick<TransportContext, 'authorizations' | 'clock' | 'connections'>
   readonly backlogs: Backlogs
   readonly deadPeers: DeadPeers

@@ -4,7 +4,7 @@ import type { HitlRequest } from '../../core/request.ts'
 export const POLL_MS = 1_000
 
 /** A task is a view of a request, under the request's id: nothing is stored for it. */
-export interface TaskView {
+interface TaskView {
   readonly taskId: string
   readonly status: 'working' | 'completed' | 'cancelled'
   readonly statusMessage: string

@@ -9,7 +9,8 @@ import type { Answer, HitlRequest } from '../../core/request.ts'
 import { parse } from '../../protocol/fields.ts'
 import { toLoopgateError } from '../../protocol/problem.ts'
 import type { SubmissionDefaults } from '../../protocol/requests.ts'
-import { INVALID_PARAMS, JsonRpcFailure } from './json-rpc.ts'
+import { INVALID_PARAMS } from './codes.ts'
+import { JsonRpcFailure } from './json-rpc.ts'
 import type { LeftQuestions } from './left-questions.ts'
 
 /** What the tools work with, the same for every call. */
@@ -48,7 +49,7 @@ export interface ToolCall {
   readonly askBeside?:
     | ((request: HitlRequest, signal: AbortSignal) => Promise<Answer | undefined>)
     | undefined
-  /** Whether the client asks its person when the outcome says so, and then calls again. */
+  /** Whether the client can ask its person itself: a tool then returns `asks`, and the client calls again. */
   readonly asksBetween?: boolean
   /** Set when it has done that. */
   readonly resumed?: Resumed | undefined
@@ -61,7 +62,7 @@ export interface Resumed {
   readonly answer: Answer | undefined
 }
 
-export interface ContentBlock {
+interface ContentBlock {
   readonly type: 'text'
   readonly text: string
 }
@@ -77,9 +78,12 @@ export interface ToolResult {
  * What came of a call: a result, a question that the client follows as a task, or one that it puts to
  * its person before it calls again.
  */
-export type Outcome = ToolResult | { readonly task: HitlRequest } | { readonly asks: HitlRequest }
+export type CallResult =
+  | ToolResult
+  | { readonly task: HitlRequest }
+  | { readonly asks: HitlRequest }
 
-export interface Annotations {
+interface Annotations {
   readonly readOnlyHint: boolean
   readonly destructiveHint: boolean
   readonly idempotentHint: boolean
@@ -115,14 +119,14 @@ export interface Tool {
   /** Whether it can take long, and a client may get a task for it. */
   readonly canTakeLong: boolean
   /** @throws {LoopgateError} which the model is told. */
-  call(context: ToolContext, call: ToolCall, input: unknown): Promise<Outcome>
+  call(context: ToolContext, call: ToolCall, input: unknown): Promise<CallResult>
 }
 
 /** A tool whose arguments are checked before it sees them. */
 export function defineTool<Input extends z.ZodType>(
   tool: Omit<Tool, 'call' | 'input'> & {
     readonly input: Input
-    call(context: ToolContext, call: ToolCall, input: z.output<Input>): Promise<Outcome>
+    call(context: ToolContext, call: ToolCall, input: z.output<Input>): Promise<CallResult>
   },
 ): Tool {
   return {
@@ -169,7 +173,7 @@ export interface ToolJson {
   readonly annotations: Annotations
 }
 
-export type ObjectSchema = { readonly type: 'object' } & Readonly<Record<string, unknown>>
+type ObjectSchema = { readonly type: 'object' } & Readonly<Record<string, unknown>>
 
 /** As `tools/list` says it. Schemas are JSON Schema 2020-12. */
 export const toToolJson = (tool: Tool): ToolJson => ({
@@ -220,7 +224,7 @@ export async function callTool(
   context: ToolContext,
   call: ToolCall,
   { name, input }: { readonly name: string; readonly input: unknown },
-): Promise<Outcome> {
+): Promise<CallResult> {
   const tool = tools.find((one) => one.name === name)
   if (!tool) {
     const known = tools.map((one) => one.name).join(', ')

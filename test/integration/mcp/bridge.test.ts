@@ -146,7 +146,7 @@ describe('loopgate mcp', () => {
       name: 'request_human_input',
       arguments: { message: 'x'.repeat(2_000_000) },
     })
-    expect((await bridge.answer(long)).error?.message).toMatch(/256 KiB|too large|PAYLOAD/i)
+    expect((await bridge.answer(long)).error?.message).toMatch(/larger than 256 KiB/)
     bridge.write('{"jsonrpc": \n')
     expect(await bridge.answer(null)).toMatchObject({ error: { code: -32_700 } })
     bridge.write('{"jsonrpc":"2.0","id":"odd","method":5}\n[{"jsonrpc":"2.0"}]\n\n')

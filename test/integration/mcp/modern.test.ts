@@ -93,7 +93,7 @@ describe('a request', () => {
     await expect(unknown.answer()).rejects.toMatchObject({ status: 404, code: -32_601 })
   })
 
-  test('of an old revision is not taken for one: ping and initialize are for sessions', async () => {
+  test('of an old revision is not taken for one: ping is for sessions', async () => {
     await expect(client.request('ping').answer()).rejects.toMatchObject({ code: -32_601 })
   })
 })

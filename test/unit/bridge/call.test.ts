@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Call, headersOf, isNameless } from '../../../src/bridge/call.ts'
+import { Call, hasNoCallId, headersOf } from '../../../src/bridge/call.ts'
 import { type Message, part, type Request } from '../../../src/bridge/messages.ts'
 
 const request = (params: object, method = 'tools/call'): Request => ({
@@ -40,7 +40,7 @@ describe('a call', () => {
     [{ _meta: { 'loopgate/call': 'c' } }, false],
     [{ arguments: { message: 'x' }, _meta: { progressToken: 1 } }, true],
   ])('with %j needs a name: %s', (params, expected) => {
-    expect(isNameless(request(params))).toBe(expected)
+    expect(hasNoCallId(request(params))).toBe(expected)
   })
 
   test('that is sent again keeps its name, has another id, and waits no longer than its client wanted', () => {
