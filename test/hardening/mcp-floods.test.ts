@@ -1,13 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startTestApp, type TestApp } from '../support/app.ts'
-import {
-  callModern,
-  initialize,
-  listenModern,
-  openSession,
-  post,
-  viewOf,
-} from '../support/mcp-attacks.ts'
+import { callModern, initialize, openSession, post, viewOf } from '../support/mcp-attacks.ts'
 
 /** Over MCP: what one client may take of the server has a bound, and says so. */
 
@@ -63,20 +56,4 @@ test('what a client says of itself when it begins is kept, and so must be short'
   expect(messages[0]?.error?.message).toContain('at most 32 KiB')
   const deep = { capabilities: { experimental: { a: { b: '\uD800' } } } }
   expect((await post(app.url, initialize(deep))).messages[0]?.error).toBeDefined()
-})
-
-describe('a stream of revision 2026-07-28', () => {
-  test('tells of what had ended before it was followed, and follows one resource once', async () => {
-    const input = { message: 'Over?', wait_seconds: 0 }
-    const { request_id } = viewOf(await callModern(app.url, 'request_human_input', input))
-    await app.decide(request_id, { response: 'Yes' })
-    const uri = `loopgate://requests/${request_id}`
-    const told = await listenModern(
-      app.url,
-      Array.from({ length: 100 }, () => uri),
-      500,
-    )
-    const updates = told.filter(({ method }) => method === 'notifications/resources/updated')
-    expect(updates).toMatchObject([{ params: { uri } }])
-  })
 })

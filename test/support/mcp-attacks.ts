@@ -80,28 +80,6 @@ export const toolCall = (id: unknown, name: string, input: object, params: objec
   params: { name, arguments: input, ...params },
 })
 
-/** What a stream that follows these resources says in its first `ms`. */
-export async function listenModern(
-  url: string,
-  resourceSubscriptions: readonly string[],
-  ms: number,
-): Promise<Message[]> {
-  const params = { notifications: { resourceSubscriptions }, _meta: modernMeta() }
-  const response = await fetch(`${url}/mcp`, {
-    method: 'POST',
-    headers: { ...ACCEPTED, ...modernHeaders('subscriptions/listen') },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'subscriptions/listen', params }),
-    signal: AbortSignal.timeout(ms),
-  })
-  let text = ''
-  try {
-    for await (const chunk of response.body ?? []) text += Buffer.from(chunk).toString()
-  } catch (error) {
-    if (!(error instanceof Error && error.name === 'TimeoutError')) throw error
-  }
-  return toMessages(text.split('\n').filter((line) => line.startsWith('data: ')))
-}
-
 const toMessages = (lines: readonly string[]): Message[] =>
   lines
     .filter((line) => line !== '')

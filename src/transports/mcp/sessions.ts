@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import { InitializeRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import { invalid } from '../../core/errors.ts'
 import type { McpSession, McpSessionStore } from '../../core/mcp-session.ts'
 import { type Principal, principalKey } from '../../core/principal.ts'
 import { Rounds } from '../../core/rounds.ts'
-import { checkJson } from '../../protocol/json.ts'
+import { parse } from '../../protocol/fields.ts'
 import { type Connection, carry } from './connection.ts'
 import { LiveSession } from './live-session.ts'
 import type { McpParts } from './parts.ts'
@@ -55,7 +56,7 @@ export class McpSessions {
     send: (response: Response) => Promise<Sent>,
   ): Promise<Sent> {
     const { principal } = connection
-    checkJson(body)
+    parse(InitializeRequestSchema, body)
     if (Buffer.byteLength(JSON.stringify(body.params ?? {})) > MAX_INITIALIZE_BYTES) {
       throw invalid('/params', `must be at most ${MAX_INITIALIZE_BYTES / 1024} KiB of JSON`)
     }

@@ -170,11 +170,14 @@ describe('subscriptions/listen of 2026-07-28', () => {
     stream.leave()
   })
 
-  test('tells of what is settled already', async () => {
-    const asked = await ask()
+  test('tells of what is settled already, and once, however often it is named', async () => {
+    const [asked, later] = [await ask(), await ask('Later?')]
     await seat.decide(asked, { option: 'Yes' })
-    const stream = listen([uriOf(asked)])
+    const stream = listen([...Array.from({ length: 99 }, () => uriOf(asked)), uriOf(later)])
     await stream.notified(UPDATED)
+    await seat.decide(later, { option: 'Yes' })
+    await stream.notified(UPDATED, 2)
+    expect(urisIn(stream)).toEqual([uriOf(asked), uriOf(later)])
     stream.leave()
   })
 

@@ -177,8 +177,10 @@ describe('initialize is refused, with the place, when it holds', () => {
 
   test('nothing of what it needs', async () => {
     const { status, body } = await post({ jsonrpc: '2.0', id: 1, method: 'initialize' })
-    expect(status).toBe(400)
-    expect(body.error.code).toBeLessThan(-32_000 + 1)
+    expect({ status, error: body.error }).toMatchObject({
+      status: 400,
+      error: { code: -32_602, message: expect.stringContaining('/params: is required') },
+    })
   })
 })
 

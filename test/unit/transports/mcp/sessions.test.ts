@@ -68,3 +68,25 @@ test('beyond as many as a process holds, all in use, a new one is answered, and 
   await Promise.all(uses)
   await sessions.close()
 })
+
+test('one that nobody used for five minutes is let go, and made again when it is used', async () => {
+  await using core = await startCore()
+  const sessions = open(core)
+  const { id } = await begin(sessions)
+  const enter = async () => {
+    const entered = await sessions.enter(connection, id)
+    entered?.leave()
+    return entered?.session
+  }
+  const first = await enter()
+  core.clock.advance(240_000)
+  expect(await enter()).toBe(first)
+  for (let minute = 0; minute < 7; minute++) {
+    core.clock.advance(60_000)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  const again = await enter()
+  expect(again?.id).toBe(id)
+  expect(again).not.toBe(first)
+  await sessions.close()
+})
