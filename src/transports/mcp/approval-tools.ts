@@ -115,10 +115,11 @@ export const approvalTools: readonly Tool[] = [
     }),
     annotations: LOOKS,
     canTakeLong: false,
-    async call({ hub }, { principal }, { pause_id }) {
+    async call({ hub, left }, { principal }, { pause_id }) {
       const request = await hub.get(principal, pause_id)
       const { question, state } = request
       if (state.status === 'pending') return structured({ status: STATUS.pending })
+      left.told(question.id)
       const session = await hub.session(principal, question.sessionId)
       return structured({
         pause_id: question.id,

@@ -13,13 +13,13 @@ export function toForm({ question }: HitlRequest) {
       ? { type: 'string' as const, title: 'Answer', enum: labels }
       : { type: 'string' as const, title: 'Answer', maxLength: 20_000 }
   return {
-    message: textOf(question),
+    message: formText(question),
     requestedSchema: { type: 'object' as const, properties: { answer }, required: ['answer'] },
   }
 }
 
-/** What is asked, and what goes with it, each entry on a line of its own. */
-function textOf({ message, metadata }: HitlRequest['question']): string {
+/** By which the person at the client is asked: the message, and what goes with it on a line each. */
+export function formText({ message, metadata }: HitlRequest['question']): string {
   const facts = factLines(metadata)
   if (facts.length === 0) return visible(message)
   return [visible(message), '', `--- metadata: ${facts.length}, to the end ---`, ...facts].join(

@@ -3,6 +3,7 @@ import { type Person, type Principal, principalKey } from '../../core/principal.
 import { type Answer, type HitlRequest, INLINE, isInlineAllowed } from '../../core/request.ts'
 import { visiblePart } from '../../protocol/fields.ts'
 import { parseDecision } from '../../protocol/requests.ts'
+import { formText } from './form.ts'
 import type { ToolCall, ToolContext } from './tool.ts'
 
 /** Rounds of judging an answer again because the reviewers were changed at that moment. */
@@ -49,7 +50,7 @@ export async function decideInline(
   request: HitlRequest,
   given: Answer,
 ): Promise<HitlRequest> {
-  const answer = parseDecision(given)
+  const answer = { ...parseDecision(given), shown: formText(request.question) }
   const person = personAt(principal, clientName)
   const stored = { request, settledBy: null }
   for (let round = 0; round < MAX_ROUNDS; round++) {

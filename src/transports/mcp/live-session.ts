@@ -1,7 +1,9 @@
+import { randomInt } from 'node:crypto'
 import { Server } from '@modelcontextprotocol/sdk/server/index.js'
 import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js'
 import {
   CancelledNotificationSchema,
+  type JSONRPCMessage,
   JSONRPCRequestSchema,
   type RequestId,
 } from '@modelcontextprotocol/sdk/types.js'
@@ -39,8 +41,13 @@ export class LiveSession {
   readonly #store: McpSessionStore
   readonly #stored: McpSession
   readonly #followed = new Map<string, Followed>()
-  /** Ids of requests that are not answered yet. */
-  readonly #answering = new Set<RequestId>()
+  /** Ids of requests that are not answered yet, each with those that came in one POST with it. */
+  readonly #answering = new Map<RequestId, readonly RequestId[]>()
+  /**
+   * The SDK numbers what it asks the client from 0, also when the session is made again, and an answer
+   * says nothing but the number. So ours are counted from here, where no earlier ones are.
+   */
+  readonly #firstAsked = randomInt(2 ** 47)
   #open = 0
   usedAt: number
 
@@ -84,10 +91,10 @@ export class LiveSession {
     const { onmessage, send } = transport
     transport.send = (message, options) => {
       if (!('method' in message)) this.#answering.delete(message.id as RequestId)
-      return send.call(transport, message, options)
+      return send.call(transport, toClient(message, this.#firstAsked), options)
     }
     transport.onmessage = (message, extra) => {
-      onmessage?.(message, extra)
+      onmessage?.(fromClient(message, this.#firstAsked), extra)
       const cancelled = CancelledNotificationSchema.safeParse(message).data?.params.requestId
       // After the SDK has taken notice. It ignores the ids 0 and '', so we must, too.
       if (cancelled) setImmediate(() => this.#cancelled(cancelled))
@@ -107,7 +114,7 @@ export class LiveSession {
         'Invalid Request: a request of this id is not answered yet',
       )
     }
-    for (const id of ids) this.#answering.add(id)
+    for (const id of ids) this.#answering.set(id, ids)
     const response = await this.transport.handleRequest(request, { parsedBody, authInfo })
     // None of them was taken.
     if (!response.ok) for (const id of ids) this.#answering.delete(id)
@@ -119,8 +126,10 @@ export class LiveSession {
    * that finds no stream lets it forget the request.
    */
   #cancelled(id: RequestId): void {
-    if (!this.#answering.has(id)) return
-    this.transport.closeSSEStream(id)
+    const together = this.#answering.get(id)
+    if (!together) return
+    const isLast = together.every((one) => one === id || !this.#answering.has(one))
+    if (isLast) this.transport.closeSSEStream(id)
     this.transport.send({ jsonrpc: '2.0', id, result: {} }).catch(() => undefined)
   }
 
@@ -148,6 +157,7 @@ export class LiveSession {
     const followed = this.#followed.get(uri)
     if (followed) {
       await followed.subscription
+      if (followed.isOver) this.#changed(uri)
       return
     }
     this.#makeRoom()
@@ -204,7 +214,11 @@ export class LiveSession {
   async #subscription(uri: string, ended: () => void): Promise<Subscription> {
     const { hub } = this.#parts.context
     const request = await requestAt(hub, this.principal, uri)
-    return follow(hub, this.principal, request, { changed: () => this.#changed(uri), ended })
+    const changed = () => this.#changed(uri)
+    const subscription = await follow(hub, this.principal, request, { changed, ended })
+    // It may have ended after the client looked, and before this.
+    if (request.state.status !== 'pending') changed()
+    return subscription
   }
 
   #save(): Promise<void> {
@@ -219,6 +233,21 @@ export class LiveSession {
       )
   }
 }
+
+/** What we ask the client, and call off, by the number that it knows. */
+function toClient(message: JSONRPCMessage, first: number): JSONRPCMessage {
+  if (!('method' in message)) return message
+  if ('id' in message) return { ...message, id: Number(message.id) + first }
+  const cancelled = CancelledNotificationSchema.safeParse(message).data?.params.requestId
+  if (cancelled === undefined) return message
+  return { ...message, params: { ...message.params, requestId: Number(cancelled) + first } }
+}
+
+/** What the client answers, by the number that the SDK knows. */
+const fromClient = (message: JSONRPCMessage, first: number): JSONRPCMessage =>
+  'method' in message || message.id === undefined
+    ? message
+    : { ...message, id: Number(message.id) - first }
 
 function requestIdsOf(body: unknown): RequestId[] {
   const messages: unknown[] = Array.isArray(body) ? body : [body]

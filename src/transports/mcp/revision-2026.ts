@@ -41,14 +41,15 @@ export function serve2026(
   request: Request,
   body: unknown,
 ): Promise<Response> {
+  const bounded = boundedListen(body)
   const handler = createMcpHandler(() => serverFor(parts, connection), {
     legacy: 'reject',
     // Some clients give up soon when there is no head, whatever comes after it.
     responseMode: isCall(body) ? 'sse' : 'auto',
-    bus: busFor(parts, connection, body),
+    bus: busFor(parts, connection, bounded),
     onerror: (error) => parts.context.logger.debug({ err: error }, 'an MCP message'),
   })
-  return handler.fetch(request, { parsedBody: body })
+  return handler.fetch(request, { parsedBody: bounded })
 }
 
 const isCall = (body: unknown): boolean =>
@@ -122,10 +123,14 @@ async function callOf(
   return {
     ...toCall(connection, sent),
     task: capabilities?.extensions?.[TASKS] ? 'taken' : 'none',
-    asksBetween: capabilities?.elicitation?.form !== undefined,
+    asksBetween: showsForms(capabilities?.elicitation),
     resumed: await resumedOf(context.hub, connection.principal, mcpReq),
   }
 }
+
+/** A client that says nothing of its kind shows forms (elicitation, "Capabilities"). */
+const showsForms = (elicitation: ClientCapabilities['elicitation']): boolean =>
+  elicitation !== undefined && (elicitation.form !== undefined || elicitation.url === undefined)
 
 /** The question that an earlier round of this call asked, and what the person at the client said. */
 async function resumedOf(
@@ -206,17 +211,26 @@ function requireTasks({ mcpReq }: ServerContext): void {
   })
 }
 
-const listenParams = z.object({
-  params: z.object({
-    notifications: z.object({ resourceSubscriptions: z.array(z.string()) }),
+const listenParams = z.looseObject({
+  method: z.literal('subscriptions/listen'),
+  params: z.looseObject({
+    notifications: z.looseObject({ resourceSubscriptions: z.array(z.string()) }),
   }),
 })
 
+/** The same request for no more than one stream may follow: the acknowledgement says what is honored. */
+function boundedListen(body: unknown): unknown {
+  const { data } = listenParams.safeParse(body)
+  if (!data) return body
+  const { notifications } = data.params
+  const named = [...new Set(notifications.resourceSubscriptions)].slice(0, MAX_FOLLOWED)
+  const bounded = { ...notifications, resourceSubscriptions: named }
+  return { ...data, params: { ...data.params, notifications: bounded } }
+}
+
 /** What this principal hears of: the changes of the resources that its request names, if they are its own. */
 function busFor({ context }: McpParts, { principal }: Connection, body: unknown): ServerEventBus {
-  const given = listenParams.safeParse(body).data?.params.notifications.resourceSubscriptions ?? []
-  // What is too much is left out of what is honored.
-  const named = [...new Set(given)].slice(0, MAX_FOLLOWED)
+  const named = listenParams.safeParse(body).data?.params.notifications.resourceSubscriptions ?? []
   return {
     publish: () => undefined,
     subscribe(listener) {

@@ -12,8 +12,10 @@ import type { McpParts } from './parts.ts'
 /** A session that nobody used for so long is made again from its row when it is used. */
 const IDLE_MS = 300_000
 const LOOK_MS = 60_000
-/** Sessions that one process holds; beyond, those that are idle go at once. */
+/** Sessions that one process holds; beyond, those go that are idle for a while. */
 const MAX_LIVE = 1_000
+/** As long as whoever had a session made may take to begin with it. */
+const FRESH_MS = 10_000
 /** What a client says of itself when it begins is kept with each of its sessions. */
 const MAX_INITIALIZE_BYTES = 32 * 1024
 
@@ -94,13 +96,13 @@ export class McpSessions {
     for (;;) {
       // Every time: it may have been ended in another process.
       const stored = await this.#store.find(principal, id)
-      const session = this.#live.get(id)
+      const held = this.#live.get(id)
       if (!stored) {
-        if (session && isSame(session, principal)) await this.#drop(session)
+        if (held && isSame(held, principal)) await this.#drop(held)
         return undefined
       }
-      if (session) return toEntered(session)
-      await (this.#making.get(id) ?? this.#make(principal, stored))
+      const session = held ?? (await (this.#making.get(id) ?? this.#make(principal, stored)))
+      if (this.#live.get(id) === session) return toEntered(session)
     }
   }
 
@@ -166,7 +168,7 @@ export class McpSessions {
 
   #hold(id: string, session: LiveSession): void {
     // Before the new one is among them, which nobody uses yet.
-    if (this.#live.size >= this.#maxLive) void this.#sweep(0)
+    if (this.#live.size >= this.#maxLive) void this.#sweep(FRESH_MS)
     this.#live.set(id, session)
     this.#rounds.add(session)
   }

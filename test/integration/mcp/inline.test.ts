@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto'
+import { decodeJwt } from 'jose'
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { ToolResult } from '../../support/readers/mcp.ts'
-import { serve } from '../../support/readers/server.ts'
+import { openServer, serve, startOn } from '../../support/readers/server.ts'
 import { NOWHERE } from '../../support/tenants.ts'
 import { errorOf, NOW, OPTIONS, Seat, viewOf } from './seat.ts'
 
@@ -73,6 +75,19 @@ describe('elicitation, of 2025-11-25', () => {
     expect(view).toMatchObject({ outcome: 'rejected', response: 'No', decided_by: decidedBy() })
     expect(view.decided_by?.name).toBe('the user of My Editor')
     expect(view.receipt).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/)
+  })
+
+  test('is named in the receipt by the text of the form', async () => {
+    await allow()
+    await using client = await seat.client({ capabilities: FORMS })
+    const call = client.call(TOOL, { ...QUESTION, metadata: { to: 'production' } })
+    const asked = await call.asked(ELICIT)
+    await client.reply(asked, accept('Yes'))
+    const { receipt } = viewOf(await call.answer<ToolResult>())
+    const { request } = decodeJwt<{ request: { shown_digest: string } }>(receipt ?? '')
+    const text = String(asked.params?.['message'])
+    expect(text).toContain('to: production')
+    expect(request.shown_digest).toBe(`sha-256:${createHash('sha256').update(text).digest('hex')}`)
   })
 
   test('takes text where there are no options', async () => {
@@ -284,3 +299,20 @@ describe('input_required, of 2026-07-28', () => {
     expect(viewOf(await call.answer<ToolResult>()).outcome).toBe('rejected')
   })
 })
+
+test('M5: what is answered in a form from before a restart answers nothing that was asked after it', async () => {
+  await using opened = new AsyncDisposableStack()
+  const server = opened.use(await openServer('pglite'))
+  const there = await Seat.open(server.app)
+  await there.register('one', { inline_answers: true }, there.account.headers)
+  const client = opened.use(await there.client({ capabilities: FORMS }))
+  const old = await client.call(TOOL, { ...QUESTION, message: 'Harmless?' }).asked(ELICIT)
+  await server.app.app.stop()
+  const next = opened.use(await startOn(server.place))
+  const same = opened.use(client.at(next))
+  const call = same.call(TOOL, { ...QUESTION, message: 'Drop the table?' })
+  const asked = await call.asked(ELICIT)
+  await same.reply(old, accept('Yes'))
+  await same.reply(asked, accept('No'))
+  expect(viewOf(await call.answer<ToolResult>())).toMatchObject({ outcome: 'rejected' })
+}, 30_000)

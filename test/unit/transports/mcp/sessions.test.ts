@@ -90,3 +90,20 @@ test('one that nobody used for five minutes is let go, and made again when it is
   expect(again).not.toBe(first)
   await sessions.close()
 })
+
+test('beyond as many as a process holds, those that come back together are all served, each made once', async () => {
+  await using core = await startCore()
+  const before = open(core)
+  const ids: string[] = []
+  for (let i = 0; i < 6 * MAX_LIVE; i++) ids.push((await begin(before)).id)
+  await before.close()
+  const sessions = open(core)
+  const come = async () => Promise.all(ids.map((id) => sessions.enter(connection, id)))
+  const [first, second] = [await come(), await come()]
+  expect(first.map((entered) => entered?.session.id)).toEqual(ids)
+  expect(second.map((entered) => entered?.session)).toEqual(
+    first.map((entered) => entered?.session),
+  )
+  for (const entered of [...first, ...second]) entered?.leave()
+  await sessions.close()
+})
