@@ -105,6 +105,21 @@ describe('a second request of an id that is not answered yet', () => {
   })
 })
 
+test('one call of a batch that is cancelled takes none of the others along', async () => {
+  const session = await openSession(app.url)
+  const ask = (id: number, message: string) =>
+    toolCall(id, 'request_human_input', { message, ...YES_NO, wait_seconds: 20 })
+  const waiting = post(app.url, [ask(1, 'Not wanted?'), ask(2, 'Wanted?')], session)
+  await found('Not wanted?')
+  const { request_id } = await found('Wanted?')
+  const params = { requestId: 1 }
+  await post(app.url, { jsonrpc: '2.0', method: 'notifications/cancelled', params }, session)
+  await app.decide(request_id, { option: 'Yes' })
+  const { messages } = await waiting
+  expect(viewOf(messages.find(({ id }) => id === 2))).toMatchObject({ request_id, approved: true })
+  expect(await pending('Not wanted?')).toBeDefined()
+})
+
 describe('an approval that came after its caller had left', () => {
   const ask = (id: unknown, message: string) =>
     toolCall(id, 'request_human_input', { message, ...YES_NO, wait_seconds: 20 })
@@ -141,13 +156,14 @@ describe('an approval that came after its caller had left', () => {
       ...{ jsonrpc: '2.0', id: 2, method: 'tasks/result' },
       params: { taskId },
     }),
+    check_approval: (pause_id: string) => toolCall(2, 'check_approval', { pause_id }),
   }
   test.for(Object.entries(READ))('is used up when it was read by %s', async ([name, read]) => {
     const session = await openSession(app.url)
     const message = `Read by ${name}?`
     const { request_id } = await leave(session, message)
     const { messages } = await post(app.url, read(request_id), session)
-    expect(JSON.stringify(messages)).toContain('\\"approved\\":true')
+    expect(JSON.stringify(messages)).toMatch(/\\"approved\\":true|\\"decision\\":\\"approved\\"/)
     void post(app.url, ask(3, message), session)
     expect((await found(message)).request_id).not.toBe(request_id)
   })

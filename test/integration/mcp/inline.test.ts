@@ -178,7 +178,8 @@ describe('input_required, of 2026-07-28', () => {
     readonly inputRequests: { readonly answer: { method: string; params: object } }
   }
 
-  const begin = () => seat.modern({ capabilities: FORMS }).call(TOOL, QUESTION).answer<Asks>()
+  const begin = (capabilities: object = FORMS) =>
+    seat.modern({ capabilities }).call(TOOL, QUESTION).answer<Asks>()
 
   const resume = async (
     { requestState }: Pick<Asks, 'requestState'>,
@@ -211,6 +212,11 @@ describe('input_required, of 2026-07-28', () => {
     const view = viewOf(await (await resume(asks, accept('Yes'))).answer<ToolResult>())
     expect(view).toMatchObject({ request_id: open?.request_id, approved: true })
     expect(view.decided_by).toEqual({ ...decidedBy(), name: 'the user of My Editor' })
+  })
+
+  test('is for a client that says nothing of the kind of its elicitation, too', async () => {
+    await allow()
+    expect((await begin({ elicitation: {} })).resultType).toBe('input_required')
   })
 
   test.each([

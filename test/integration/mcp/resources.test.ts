@@ -107,6 +107,17 @@ describe('a resource that is subscribed to', () => {
     await standing.notified(UPDATED)
   })
 
+  test('is told of at once, and each time it is subscribed to, when it is settled already', async () => {
+    await using client = await seat.client()
+    const asked = await ask()
+    await seat.decide(asked, { option: 'Yes' })
+    const standing = await client.listen()
+    for (const times of [1, 2]) {
+      await client.request('resources/subscribe', { uri: uriOf(asked) }).answer()
+      await standing.notified(UPDATED, times)
+    }
+  })
+
   test('is not told of any more after unsubscribe', async () => {
     await using client = await seat.client()
     const [asked, other] = [await ask(), await ask('Other?')]
@@ -167,6 +178,16 @@ describe('subscriptions/listen of 2026-07-28', () => {
     await seat.decide(asked, { option: 'Yes' })
     await stream.notified(UPDATED)
     expect(urisIn(stream)).toEqual([uriOf(asked)])
+    stream.leave()
+  })
+
+  test('says that it follows the first hundred of more', async () => {
+    const uris = Array.from({ length: 101 }, (_, i) => `loopgate://requests/${i}`)
+    const stream = listen([...uris, ...uris])
+    const [acknowledged] = await stream.notified(ACKNOWLEDGED)
+    expect(acknowledged?.params?.['notifications']).toEqual({
+      resourceSubscriptions: uris.slice(0, 100),
+    })
     stream.leave()
   })
 
