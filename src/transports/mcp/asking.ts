@@ -85,11 +85,13 @@ export async function ask(
   const named = callId === undefined ? {} : { idempotency_key: `${kind}:${callId}` }
   // Before anything else: what is wrong with it was wrong the first time.
   const submission = { ...parseSubmission({ ...named, ...body }, defaults), recipients }
-  if (call.resumed) return resume(context, call, call.resumed, { session, submission })
-  const submit = async () => (await hub.submit(call.principal, submission)).request
-  if (question['idempotency_key'] !== undefined) {
-    return { request: await submit(), session, body: undefined }
+  const hasKey = question['idempotency_key'] !== undefined
+  if (call.resumed) {
+    const request = await resume(context, call, call.resumed, submission)
+    return { request, session, body: hasKey ? undefined : body }
   }
+  const submit = async () => (await hub.submit(call.principal, submission)).request
+  if (hasKey) return { request: await submit(), session, body: undefined }
   // First, since a model that calls again after its client gave up has another name for the call.
   const known = await left.take(call.principal, body)
   const request = known === undefined ? undefined : await hub.get(call.principal, known)
@@ -113,15 +115,14 @@ async function resume(
   context: ToolContext,
   call: ToolCall,
   { request, answer }: Resumed,
-  { session, submission }: { readonly session: Session; readonly submission: Submission },
-): Promise<Asked> {
+  submission: Submission,
+): Promise<HitlRequest> {
   const { question } = request
   if (!CONTENT.every((part) => isDeepStrictEqual(submission[part], question[part]))) {
     throw invalid('/requestState', 'is of another question')
   }
   const isOpen = answer && request.state.status === 'pending'
-  const seen = isOpen ? await decideInline(context, call, request, answer).catch(winnerOf) : request
-  return { request: seen, session, body: undefined }
+  return isOpen ? decideInline(context, call, request, answer).catch(winnerOf) : request
 }
 
 /** The request as somebody who was faster settled it. */

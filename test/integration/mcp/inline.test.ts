@@ -234,6 +234,17 @@ describe('input_required, of 2026-07-28', () => {
     expect(await seat.pending()).toEqual([])
   })
 
+  test('who declined, and left, is found again by the same call', async () => {
+    await allow()
+    const call = await resume(await begin(), { action: 'decline' })
+    const { request_id } = await seat.asked()
+    await call.head
+    call.leave()
+    const again = seat.modern({ capabilities: FORMS }).call(TOOL, QUESTION)
+    expect(await again.answer()).toMatchObject({ requestState: request_id })
+    expect(await seat.pending()).toHaveLength(1)
+  })
+
   test('an answer that comes after another is the other one', async () => {
     await allow()
     const asks = await begin()
