@@ -1,26 +1,20 @@
-import type { Session } from '../../core/ports.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import { toView } from '../../protocol/view.ts'
 import { structured, type ToolContext, type ToolResult } from './tool.ts'
 
-/** The view, and in one or two sentences what a model does next. */
-export async function viewResult(
-  context: ToolContext,
-  request: HitlRequest,
-  session?: Session,
-): Promise<ToolResult> {
-  if (request.state.status !== 'pending') context.left.told(request.question.id)
-  return structured({ ...toView(request), next_step: await nextStep(context, request, session) })
+/**
+ * The view, and in one or two sentences what a model does next.
+ * @param link by which a reviewer joins the session, when nobody is there yet.
+ */
+export function viewResult({ left }: ToolContext, request: HitlRequest, link?: string): ToolResult {
+  if (request.state.status !== 'pending') left.told(request.question.id)
+  return structured({ ...toView(request), next_step: nextStep(request, link) })
 }
 
-async function nextStep(
-  { hub }: ToolContext,
-  request: HitlRequest,
-  session: Session | undefined,
-): Promise<string> {
+function nextStep(request: HitlRequest, link: string | undefined): string {
   switch (request.state.outcome) {
     case null:
-      return pendingStep(request, session && (await hub.invite(session)))
+      return pendingStep(request, link)
     case 'approved':
       return (
         'A person approved this: see decided_by, and check_request_status confirms it. Do exactly what ' +

@@ -1,13 +1,23 @@
 import * as z from 'zod'
+import type { Session } from '../../core/ports.ts'
 import type { HitlRequest } from '../../core/request.ts'
 import { id } from '../../protocol/fields.ts'
 import { questionFields } from '../../protocol/requests.ts'
 import { toView } from '../../protocol/view.ts'
 import { viewFields } from '../../protocol/view-schema.ts'
-import { ask, awaitAnswer, winnerOf } from './asking.ts'
+import { type Asked, ask, awaitAnswer, winnerOf } from './asking.ts'
 import { asksBetween } from './inline.ts'
 import { viewResult } from './next-step.ts'
-import { ASKS, defineTool, LOOKS, structured, type Tool, type ToolCall } from './tool.ts'
+import {
+  ASKS,
+  type CallResult,
+  defineTool,
+  LOOKS,
+  structured,
+  type Tool,
+  type ToolCall,
+  type ToolContext,
+} from './tool.ts'
 
 /** Below the minute after which most clients give a call up. */
 export const DEFAULT_WAIT_SECONDS = 45
@@ -46,6 +56,20 @@ const asking = {
 const isTask = ({ task }: ToolCall, { state }: HitlRequest, waitSeconds: number): boolean =>
   task === 'wanted' || (task === 'taken' && state.status === 'pending' && waitSeconds > 0)
 
+/** The link by which somebody joins a session that nobody answers for, while there is something to answer. */
+const linkOf = async ({ hub }: ToolContext, session: Session, { state }: HitlRequest) =>
+  state.status === 'pending' ? hub.invite(session) : undefined
+
+/** A task has no place for the link, without which nobody would ever answer. */
+async function taskOf(
+  context: ToolContext,
+  { task }: ToolCall,
+  { request, session }: Asked,
+): Promise<CallResult> {
+  const link = task === 'taken' ? await linkOf(context, session, request) : undefined
+  return link === undefined ? { task: request } : viewResult(context, request, link)
+}
+
 const requestHumanInput = (name: string, description: string) =>
   defineTool({
     ...asking,
@@ -55,9 +79,9 @@ const requestHumanInput = (name: string, description: string) =>
     async call(context, call, { wait_seconds = DEFAULT_WAIT_SECONDS, ...question }) {
       const asked = await ask(context, call, 'call', question)
       if (wait_seconds > 0 && asksBetween(call, asked.request)) return { asks: asked.request }
-      if (isTask(call, asked.request, wait_seconds)) return { task: asked.request }
+      if (isTask(call, asked.request, wait_seconds)) return taskOf(context, call, asked)
       const seen = await awaitAnswer(context, call, asked, wait_seconds)
-      return viewResult(context, seen, asked.session)
+      return viewResult(context, seen, await linkOf(context, asked.session, seen))
     },
   })
 

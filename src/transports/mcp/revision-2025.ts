@@ -176,7 +176,7 @@ function handleTasks(server: Server, session: LiveSession, { context }: McpParts
     if (settled.state.status === 'pending') {
       throw new JsonRpcFailure(SERVER_ERROR, 'the server is stopping; ask again')
     }
-    const result = await viewResult(context, settled)
+    const result = viewResult(context, settled)
     const _meta = { 'io.modelcontextprotocol/related-task': { taskId } }
     return { ...result, content: [...result.content], _meta }
   })

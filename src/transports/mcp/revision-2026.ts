@@ -184,7 +184,7 @@ function handleTasks(server: Server, { context }: McpParts, { principal }: Conne
     const request = await find(taskId)
     const task = { resultType: 'complete', ...toModernTask(request) }
     if (task.status !== 'completed') return task
-    return { ...task, result: { resultType: 'complete', ...(await viewResult(context, request)) } }
+    return { ...task, result: { resultType: 'complete', ...viewResult(context, request) } }
   })
   // No task of ours asks its client for anything, so whatever comes is ignored, as the extension says.
   server.setRequestHandler('tasks/update', schemas, async ({ taskId }, ctx) => {

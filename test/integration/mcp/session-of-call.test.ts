@@ -134,6 +134,20 @@ describe('with Telegram on', () => {
     expect(viewOf(await ask(seat)).next_step).not.toContain('t.me')
   })
 
+  test('a client that takes tasks is given the link instead of one, as long as nobody has joined', async () => {
+    const seat = await Seat.open(scene.app)
+    const extensions = { 'io.modelcontextprotocol/tasks': {} }
+    const client = seat.modern({ capabilities: { extensions } })
+    const asked = viewOf(await client.tool('request_human_input', { message: 'Deploy?' }))
+    expect(asked.next_step).toMatch(/give the user this link, .+: https:\/\/t\.me\//)
+    const [, code = ''] = /start=([\w-]+)/.exec(asked.next_step) ?? []
+    const ann = scene.person('Ann')
+    scene.tg.send({ user: ann, text: `/start ${code}` })
+    await scene.card(ann.id, asked.request_id)
+    const next = client.call('request_human_input', { message: 'And now?' })
+    expect(await next.answer()).toMatchObject({ resultType: 'task', status: 'working' })
+  })
+
   test('a question that could not be brought to anybody says so, and why', async () => {
     const seat = await Seat.open(scene.app)
     await seat.register('blocked', { telegram_id: scene.stranger('Ben').id })
