@@ -26,12 +26,12 @@ export class Call {
   /** The revision that the request names itself; undefined in the era of sessions. */
   readonly revision: string | undefined
   readonly callId: string | undefined
+  readonly startedAt = performance.now()
   /** Aborted when nobody waits for the answer any more. */
   readonly left = new AbortController()
   readonly #taken = Promise.withResolvers<void>()
   /** Resolves when the server has begun to answer. */
   readonly taken: Promise<void> = this.#taken.promise
-  readonly #startedAt = performance.now()
   #isCancelled = false
   #message: Request
   #progress = { last: 0, base: 0 }
@@ -59,7 +59,7 @@ export class Call {
 
   /** Since it arrived. */
   get ageMs(): number {
-    return performance.now() - this.#startedAt
+    return performance.now() - this.startedAt
   }
 
   /** The client does not want the answer any more, and gets none. */

@@ -1,12 +1,14 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { answerInstead, isKnownHere, type Trouble } from './away.ts'
 import { backOff } from './backoff.ts'
-import { Call, headersOf } from './call.ts'
+import { Call, hasNoCallId, headersOf } from './call.ts'
 import type { Endpoint, PostResult } from './endpoint.ts'
 import {
   type Id,
   type Message,
   type Notification,
+  type Params,
   type Request,
   type Response,
   succeed,
@@ -14,6 +16,7 @@ import {
 import { loadRegistry } from './registry.ts'
 import { RepeatedCalls } from './repeated-calls.ts'
 import type { Session } from './session.ts'
+import { showsUnanswered } from './settled.ts'
 
 /** How long a call whose connection was lost waits for the server to be back. */
 const RETURN_MS = 60_000
@@ -23,7 +26,12 @@ const KNOWN_MS = 10_000
 /** What is cancelled at once may arrive before the call itself, on another connection. */
 const CANCEL_MS = 500
 
+/** What is answered so soon was settled before it was asked for. */
+const SOON_MS = 2_000
+
 const LISTEN = 'subscriptions/listen'
+/** The tools that ask, and say how the question stands. */
+const ASKING = new Set<unknown>(['request_human_input', 'hitl_request', 'request_approval'])
 
 interface CallsParts {
   readonly endpoint: Endpoint
@@ -55,12 +63,18 @@ export class Calls {
   async answer(request: Request): Promise<Response | undefined> {
     if (request.method === 'initialize') return this.#initialize(request)
     const { id } = request
-    const call = new Call(request, this.#repeated.callIdFor(request))
+    const isUnnamed = hasNoCallId(request)
+    const kept = isUnnamed ? this.#repeated.take(request) : undefined
+    const call = new Call(request, kept ?? (isUnnamed ? randomUUID() : undefined))
     this.#open.set(id, call)
     try {
       const posted = await this.#follow(call)
       if (posted.type === 'broken') this.#repeated.keep(call)
-      return call.isCancelled ? undefined : this.#answerOf(call, posted)
+      if (call.isCancelled) return undefined
+      const result = resultOf(posted)
+      if (kept !== undefined && result && isInVain(call, result)) return this.answer(request)
+      if (result) this.#repeated.read(result)
+      return this.#answerOf(call, posted)
     } finally {
       if (this.#open.get(id) === call) this.#open.delete(id)
     }
@@ -165,3 +179,12 @@ export class Calls {
     if (posted.type !== 'left') this.#isAway = isAway
   }
 }
+
+function resultOf(posted: PostResult): Params | undefined {
+  if (posted.type !== 'answered' || !('result' in posted.response)) return undefined
+  return posted.response.result
+}
+
+/** Whether a repeated call has found a question that ended meanwhile, and that nobody can answer any more. */
+const isInVain = ({ request, ageMs }: Call, result: Params): boolean =>
+  ASKING.has(request.params?.['name']) && ageMs < SOON_MS && showsUnanswered(result)

@@ -6,6 +6,7 @@ import {
   type RpcError,
   type Response as RpcResponse,
   readError,
+  readJson,
   readMessage,
 } from './messages.ts'
 import { loadRegistry } from './registry.ts'
@@ -211,14 +212,6 @@ function detailOf(body: unknown, error: RpcError | undefined): string {
   if (typeof body !== 'object' || body === null) return ''
   const detail = 'detail' in body ? body.detail : 'title' in body ? body.title : undefined
   return typeof detail === 'string' ? `: ${detail}` : ''
-}
-
-function readJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** fetch says "fetch failed" or "terminated", and has the reason inside. */

@@ -72,6 +72,15 @@ export function readMessage(value: unknown): Read | undefined {
   return data && { type: 'notification', message: data }
 }
 
+/** Undefined for what is no JSON. */
+export function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
 /** An error that was sent without being a message: with a broken id, or in the body of a refusal. */
 export function readError(value: unknown): RpcError | undefined {
   if (typeof value !== 'object' || value === null || !('error' in value)) return undefined

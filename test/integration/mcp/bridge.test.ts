@@ -113,6 +113,102 @@ describe('loopgate mcp', () => {
     },
   )
 
+  /** Makes a call that its client cancels, and returns the id of its question. */
+  async function left(bridge: BridgeProcess, name: string, input: object, era?: Era) {
+    const _meta = metaOf(era ?? '2025-11-25')
+    const requestId = bridge.send('tools/call', { name, arguments: input, _meta })
+    // It comes back at once, and is cancelled before that.
+    if (name !== 'request_approval') await open(app)
+    bridge.notify('notifications/cancelled', { requestId })
+    const left = await open(app)
+    expect(bridge.messages.filter((message) => message.id === requestId)).toEqual([])
+    return left
+  }
+
+  interface Reading {
+    readonly method: string
+    readonly era?: Era
+    params(id: string): object
+  }
+
+  const READINGS: Readonly<Record<string, Reading>> = {
+    check_request_status: {
+      method: 'tools/call',
+      params: (request_id) => ({ name: 'check_request_status', arguments: { request_id } }),
+    },
+    cancel_request: {
+      method: 'tools/call',
+      params: (request_id) => ({ name: 'cancel_request', arguments: { request_id } }),
+    },
+    'resources/read': {
+      method: 'resources/read',
+      params: (id) => ({ uri: `loopgate://requests/${id}` }),
+    },
+    'tasks/result': { method: 'tasks/result', params: (taskId) => ({ taskId }) },
+    'tasks/get': { method: 'tasks/get', era: '2026-07-28', params: (taskId) => ({ taskId }) },
+  }
+  test.each(Object.entries(READINGS))(
+    'an approval that was read by %s is not given to the repeated call, too',
+    async (_, { method, params, era = '2025-11-25' }) => {
+      await using bridge = await connected(app, era)
+      const clientCapabilities = { extensions: { 'io.modelcontextprotocol/tasks': {} } }
+      const _meta =
+        era === '2025-11-25'
+          ? {}
+          : { ...metaOf(era), 'io.modelcontextprotocol/clientCapabilities': clientCapabilities }
+      const requestId = await left(bridge, 'request_human_input', QUESTION, era)
+      await app.decide(requestId, { option: 'Approve' })
+      const read = await bridge.ask(method, { ...params(requestId), _meta })
+      expect(JSON.stringify(read.result)).toContain('"outcome')
+      bridge.send('tools/call', {
+        name: 'request_human_input',
+        arguments: QUESTION,
+        _meta: metaOf(era),
+      })
+      expect(await open(app)).not.toBe(requestId)
+    },
+  )
+
+  test('an approval that was read by check_approval is not given to a repeated request_approval', async () => {
+    await using bridge = await connected(app)
+    const action = { action_description: 'Deploy', action_details: 'v2.1.0' }
+    const pause_id = await left(bridge, 'request_approval', action)
+    await app.decide(pause_id, { option: 'Approve' })
+    const read = await bridge.call('check_approval', { pause_id })
+    expect(read.result).toMatchObject({ structuredContent: { status: 'responded' } })
+    const repeated = await bridge.call('request_approval', action)
+    expect(repeated.result).toMatchObject({ structuredContent: { status: 'pending' } })
+    expect(repeated.result).not.toMatchObject({ structuredContent: { pause_id } })
+  })
+
+  test.each(['request_human_input', 'request_approval'])(
+    'a repeated %s, whose question was withdrawn meanwhile, asks anew',
+    async (name) => {
+      await using bridge = await connected(app)
+      const input =
+        name === 'request_approval'
+          ? { action_description: 'Deploy', action_details: 'v2.1.0' }
+          : QUESTION
+      const requestId = await left(bridge, name, input)
+      await app.post('/hitl/cancel', { request_id: requestId })
+      const repeated = bridge.send('tools/call', { name, arguments: input })
+      const anew = await open(app)
+      expect(anew).not.toBe(requestId)
+      await app.decide(anew, { option: 'Approve' })
+      expect(JSON.stringify((await bridge.answer(repeated)).result)).toContain(anew)
+    },
+  )
+
+  test('a repeated permission_prompt, whose question was withdrawn meanwhile, is denied', async () => {
+    await using bridge = await connected(app)
+    const use = { tool_name: 'Bash', input: { command: 'ls' } }
+    const requestId = await left(bridge, 'permission_prompt', use)
+    await app.post('/hitl/cancel', { request_id: requestId })
+    const { result } = await bridge.call('permission_prompt', use)
+    expect(JSON.stringify(result)).toContain('The question was withdrawn')
+    expect(await pending(app)).toEqual([])
+  })
+
   test('hands on what a subscription of 2026-07-28 hears, and cancels it', async () => {
     await using bridge = await connected(app, '2026-07-28')
     const _meta = metaOf('2026-07-28')
