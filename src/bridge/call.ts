@@ -32,6 +32,7 @@ export class Call {
   readonly #taken = Promise.withResolvers<void>()
   /** Resolves when the server has begun to answer. */
   readonly taken: Promise<void> = this.#taken.promise
+  #takenAt: number | undefined
   #isCancelled = false
   #message: Request
   #progress = { last: 0, base: 0 }
@@ -53,8 +54,15 @@ export class Call {
     return this.#isCancelled
   }
 
+  /** The server has begun to answer this attempt. */
   take(): void {
+    this.#takenAt = performance.now()
     this.#taken.resolve()
+  }
+
+  /** How long the server has been answering this attempt; 0 when it did not begin to. */
+  get heldMs(): number {
+    return this.#takenAt === undefined ? 0 : performance.now() - this.#takenAt
   }
 
   /** Since it arrived. */
@@ -75,6 +83,7 @@ export class Call {
    */
   again(waitSeconds: number | undefined): void {
     const { id: _, params, ...rest } = this.#message
+    this.#takenAt = undefined
     this.#message = {
       ...rest,
       id: `loopgate-${randomUUID()}`,

@@ -20,6 +20,8 @@ import { showsUnanswered } from './settled.ts'
 
 /** How long a call whose connection was lost waits for the server to be back. */
 const RETURN_MS = 60_000
+/** A server that held the call so long was back. One that the call itself brings down falls at once. */
+const HELD_MS = 1_000
 const MAX_PAUSE_MS = 2_000
 /** What is answered without the server as well waits no longer for it. */
 const KNOWN_MS = 10_000
@@ -133,17 +135,17 @@ export class Calls {
 
   /** Sends a call until there is an answer, or nobody waits for one. */
   async #follow(call: Call): Promise<PostResult> {
-    const { method } = call.request
-    const mayRepeat = method !== LISTEN && !isKnownHere(method)
+    const mayRepeat = isRepeatable(call.request.method)
     const { signal } = call.left
     let lostAt: number | undefined
     for (let attempt = 0; ; attempt++) {
       const posted = await this.#send(call)
       this.#notice(posted)
       if (call.isCancelled) return { type: 'left' }
-      if (posted.type === 'broken') lostAt ??= performance.now()
-      const isGone = posted.type === 'broken' || posted.type === 'away'
-      if (lostAt === undefined || !isGone || !mayRepeat) return posted
+      const wasBack = call.heldMs > HELD_MS
+      if (wasBack) attempt = 0
+      lostAt = lostSince(lostAt, posted, wasBack)
+      if (lostAt === undefined || !isGone(posted) || !mayRepeat) return posted
       if (performance.now() - lostAt > RETURN_MS) return { ...posted, type: 'broken' }
       await backOff(attempt, MAX_PAUSE_MS, signal)
       call.again((await loadRegistry()).waitSeconds(call.request.params?.['name']))
@@ -178,6 +180,19 @@ export class Calls {
     if (!isAway && this.#isAway && posted.type !== 'left') log(`connected to ${endpoint.url}`)
     if (posted.type !== 'left') this.#isAway = isAway
   }
+}
+
+const isRepeatable = (method: string): boolean => method !== LISTEN && !isKnownHere(method)
+
+type Gone = Extract<PostResult, { type: 'away' | 'broken' }>
+
+const isGone = (posted: PostResult): posted is Gone =>
+  posted.type === 'away' || posted.type === 'broken'
+
+/** Since when the server is gone, for a call that it had once; undefined when it never had it. */
+function lostSince(before: number | undefined, { type }: PostResult, wasBack: boolean) {
+  if (before !== undefined && !wasBack) return before
+  return before !== undefined || type === 'broken' ? performance.now() : undefined
 }
 
 function resultOf(posted: PostResult): Params | undefined {

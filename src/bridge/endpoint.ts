@@ -43,7 +43,7 @@ export type PostResult =
 interface Posting {
   readonly headers?: Readonly<Record<string, string>>
   readonly signal: AbortSignal
-  /** The server has it: the answer has begun. */
+  /** The server has it, and has not refused it: the answer has begun. */
   onTaken?(): void
   /** What comes before the answer. */
   onMessage(message: Message): void
@@ -79,8 +79,8 @@ export class Endpoint {
           ...posting.headers,
         },
       })
-      posting.onTaken?.()
       if (!response.ok) return refusalOf(response)
+      posting.onTaken?.()
       if (id === undefined || response.status === 202) {
         await response.body?.cancel()
         return { type: 'accepted' }
