@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { freePort } from '../support/free-port.ts'
 import { post } from './calls.ts'
-import { freePort } from './postgres.ts'
 import { run } from './processes.ts'
 import { percentiles, table } from './report.ts'
 import { type Bench, openTwo, openWays, type Way } from './ways.ts'

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../support/free-port.ts'
 import { FakeTelegram } from '../support/telegram/telegram.ts'
 import type { History } from './history.ts'
 import { PostgresServer } from './postgres-server.ts'
@@ -142,14 +142,4 @@ function openDisk(
     rmSync(path, { recursive: true, force: true })
   })
   return { path, isOwn: status === 0 }
-}
-
-async function freePort(): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>()
-  const server = createServer()
-  server.listen(0, '127.0.0.1', () => {
-    const address = server.address()
-    server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-  })
-  return promise
 }

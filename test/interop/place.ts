@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../support/free-port.ts'
 import { Command } from '../support/process.ts'
 import { FakeTelegram, type StoredMessage } from '../support/telegram/telegram.ts'
 import { NODE } from './command.ts'
@@ -165,14 +165,4 @@ export class Place implements AsyncDisposable {
     must(answer.ok, `${init.method ?? 'GET'} ${path}: ${answer.status} ${text}`)
     return JSON.parse(text)
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  const { promise, resolve } = Promise.withResolvers<number>()
-  server.listen(0, '127.0.0.1', () => {
-    const address = server.address()
-    server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-  })
-  return promise
 }

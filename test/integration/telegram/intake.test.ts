@@ -1,6 +1,7 @@
 import { describe, test } from 'vitest'
+import { freePort } from '../../support/free-port.ts'
 import { FakeTelegram, type FaultOptions } from '../../support/telegram/telegram.ts'
-import { freePort, openLine, postUpdate, Scene, webhookEnv } from './scene.ts'
+import { openLine, postUpdate, Scene, webhookEnv } from './scene.ts'
 
 /** How updates come in by long polling, and what the server does when they do not. */
 

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { createServer } from 'node:net'
 import type { Logger } from 'pino'
 import { References } from '../../../src/channels/telegram/references.ts'
 import type { Envelope, RequestView } from '../../../src/protocol/types.ts'
 import { readSecret } from '../../../src/storage/secret-store.ts'
 import { startTestApp, type TestApp } from '../../support/app.ts'
 import { openTestDatabase, type TestDatabase } from '../../support/database.ts'
+import { freePort } from '../../support/free-port.ts'
 import {
   type FakePress,
   FakeTelegram,
@@ -243,16 +243,6 @@ export const partsOf = ({ text = '', entities = [] }: StoredMessage, ...types: s
 /** What a card quotes of the agent. */
 export const quotesOf = (card: StoredMessage): string[] =>
   partsOf(card, 'blockquote', 'expandable_blockquote')
-
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  const { promise, resolve } = Promise.withResolvers<number>()
-  server.listen(0, '127.0.0.1', () => {
-    const address = server.address()
-    server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-  })
-  return promise
-}
 
 export const WEBHOOK_ROUTE = '/telegram/webhook'
 export const WEBHOOK_SECRET = 'Webhook-Secret_0123456789abcdefghij'
