@@ -8,7 +8,7 @@ import { SAME, twoTenants } from '../support/tenants.ts'
 
 const here = twoTenants()
 
-describe('a session', () => {
+describe('A02, A09: a session', () => {
   test('is its key’s alone', () =>
     here().server.attack(async () => {
       const { app, ours, theirs } = here()
@@ -40,7 +40,7 @@ describe('a session', () => {
     }))
 })
 
-describe('with its id, another tenant’s question', () => {
+describe('A02: with its id, another tenant’s question', () => {
   const BY_METHOD = {
     'tasks/get': (id: string) => ({ taskId: id }),
     'tasks/result': (id: string) => ({ taskId: id }),
@@ -87,7 +87,7 @@ describe('with its id, another tenant’s question', () => {
     }))
 })
 
-describe('a call that waits when its key is revoked', () => {
+describe('A09: a call that waits when its key is revoked', () => {
   const input = { message: 'Still?', options: ['Yes', 'No'], wait_seconds: 20 }
   const BY_REVISION = {
     'without revision': (url: string, headers: Record<string, string>) => {

@@ -33,7 +33,7 @@ const found = async (message: string): Promise<RequestView> => {
   return (await pending(message)) as RequestView
 }
 
-describe('a requestState that names an approved question', () => {
+describe('A12: a requestState that names an approved question', () => {
   test('allows no tool that nobody was asked about', async () => {
     const { request_id: requestState } = await approved('Read a file?')
     const input = { tool_name: 'Bash', input: { command: 'rm -rf /' } }
@@ -64,7 +64,7 @@ describe('a requestState that names an approved question', () => {
   })
 })
 
-describe('a second request of an id that is not answered yet', () => {
+describe('A71: a second request of an id that is not answered yet', () => {
   const ask = (id: unknown, message: string) =>
     toolCall(id, 'request_human_input', { message, ...YES_NO, wait_seconds: 20 })
 
@@ -105,7 +105,7 @@ describe('a second request of an id that is not answered yet', () => {
   })
 })
 
-test('one call of a batch that is cancelled takes none of the others along', async () => {
+test('A71: one call of a batch that is cancelled takes none of the others along', async () => {
   const session = await openSession(app.url)
   const ask = (id: number, message: string) =>
     toolCall(id, 'request_human_input', { message, ...YES_NO, wait_seconds: 20 })
@@ -120,7 +120,7 @@ test('one call of a batch that is cancelled takes none of the others along', asy
   expect(await pending('Not wanted?')).toBeDefined()
 })
 
-describe('an approval that came after its caller had left', () => {
+describe('A12: an approval that came after its caller had left', () => {
   const ask = (id: unknown, message: string) =>
     toolCall(id, 'request_human_input', { message, ...YES_NO, wait_seconds: 20 })
 
@@ -169,7 +169,7 @@ describe('an approval that came after its caller had left', () => {
   })
 })
 
-test('permission_prompt with the id of an allowed use, and another input, is denied', async () => {
+test('A12: permission_prompt with the id of an allowed use, and another input, is denied', async () => {
   const prompt = (command: string) =>
     callModern(app.url, 'permission_prompt', {
       ...{ tool_name: 'Sh', input: { command }, tool_use_id: 'toolu_1' },

@@ -78,14 +78,6 @@ describe('A12: the person at the client', () => {
       }
     }))
 
-  test('can not be let in by an agent', () =>
-    here().server.attack(async () => {
-      const { app, ours } = here()
-      const body = { session_id: ours.own, client_id: SAME.client_id, inline_answers: true }
-      const answer = await app.post('/hitl/register', body, ours.key.headers)
-      expect(answer).toMatchObject({ status: 403, body: { code: 'FORBIDDEN' } })
-    }))
-
   test('answers no task with what nobody asked for', () =>
     here().server.attack(async () => {
       const line = await openModern(here())

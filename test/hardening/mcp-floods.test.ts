@@ -28,7 +28,7 @@ async function askedWithManyNames(count: number): Promise<string[]> {
   }
 }
 
-describe('one session', () => {
+describe('A71: one session', () => {
   test('follows at most 100 open requests, however they are named, and all at once', async () => {
     const session = await openSession(app.url)
     const named = await askedWithManyNames(140)
@@ -49,7 +49,7 @@ describe('one session', () => {
   })
 })
 
-test('what a client says of itself when it begins is kept, and so must be short', async () => {
+test('A71: what a client says of itself when it begins is kept, and so must be short', async () => {
   const long = { clientInfo: { description: 'x'.repeat(33_000) } }
   const { messages, headers } = await post(app.url, initialize(long))
   expect(headers.get('mcp-session-id')).toBeNull()

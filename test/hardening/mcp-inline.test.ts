@@ -40,7 +40,7 @@ async function answerItself(
   )
 }
 
-describe('without a person’s consent', () => {
+describe('A12: without a person’s consent', () => {
   test('a client is never told to ask its own person, and what it says counts for nothing', async () => {
     const question = {
       session_id: 's1',
@@ -72,7 +72,7 @@ describe('without a person’s consent', () => {
   })
 })
 
-describe('with it', () => {
+describe('A12: with it', () => {
   test('the person answers, under a name that can be read', async () => {
     const name = `Bot\u0000\u202E\uD800${'x'.repeat(5_000)}`
     const question = { session_id: 'inline', message: 'Now?', options: ['Yes', 'No'] }
