@@ -67,6 +67,10 @@ describe.each(KINDS)('a callback that is owed, on %s', (kind) => {
     const next = await office.ask(hub, URL_B)
     await hub.cancel(anAgent(), next.question.id)
     await eventually(() => sender.urls.toSorted()).toEqual([URL_A, URL_A, URL_B])
+    // What is under way when it is asked for again is that post.
+    const statuses = async () =>
+      (await callbacks.list(anAgent(), next.question.id)).map(({ status }) => status)
+    await eventually(statuses).toEqual(['delivered', 'delivered'])
     await callbacks.resend(anAgent(), next.question.id)
     await eventually(() => sender.urls.toSorted()).toEqual([URL_A, URL_A, URL_A, URL_B, URL_B])
   })
