@@ -26,20 +26,16 @@ export interface Said {
   readonly messages: readonly Message[]
 }
 
-export type Say = (body: unknown, signal?: AbortSignal) => Promise<Said>
-
 /** One POST, read to its end. */
 export async function post(
   url: string,
   body: unknown,
   headers: Record<string, string> = {},
-  signal?: AbortSignal,
 ): Promise<Said> {
   const response = await fetch(`${url}/mcp`, {
     method: 'POST',
     headers: { ...ACCEPTED, ...headers },
     body: typeof body === 'string' ? body : JSON.stringify(body),
-    ...(signal && { signal }),
   })
   const text = await response.text()
   const isStream = response.headers.get('content-type')?.startsWith('text/event-stream')

@@ -1,5 +1,4 @@
 import { toLoopgateError, toProblem } from '../../protocol/problem.ts'
-
 import { INTERNAL_ERROR, INVALID_PARAMS } from './codes.ts'
 
 /** An error of the protocol, as JSON-RPC 2.0 has it (section 5.1). */

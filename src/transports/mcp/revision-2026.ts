@@ -41,12 +41,12 @@ export function serve2026(
   request: Request,
   body: unknown,
 ): Promise<Response> {
-  const bounded = boundedListen(body)
+  const { named, bounded } = boundedListen(body)
   const handler = createMcpHandler(() => serverFor(parts, connection), {
     legacy: 'reject',
     // Some clients give up soon when there is no head, whatever comes after it.
     responseMode: isCall(body) ? 'sse' : 'auto',
-    bus: busFor(parts, connection, bounded),
+    bus: busFor(parts, connection, named),
     onerror: (error) => parts.context.logger.debug({ err: error }, 'an MCP message'),
   })
   return handler.fetch(request, { parsedBody: bounded })
@@ -219,18 +219,24 @@ const listenParams = z.looseObject({
 })
 
 /** The same request for no more than one stream may follow: the acknowledgement says what is honored. */
-function boundedListen(body: unknown): unknown {
+function boundedListen(body: unknown): { named: readonly string[]; bounded: unknown } {
   const { data } = listenParams.safeParse(body)
-  if (!data) return body
+  if (!data) return { named: [], bounded: body }
   const { notifications } = data.params
   const named = [...new Set(notifications.resourceSubscriptions)].slice(0, MAX_FOLLOWED)
-  const bounded = { ...notifications, resourceSubscriptions: named }
-  return { ...data, params: { ...data.params, notifications: bounded } }
+  const params = {
+    ...data.params,
+    notifications: { ...notifications, resourceSubscriptions: named },
+  }
+  return { named, bounded: { ...data, params } }
 }
 
-/** What this principal hears of: the changes of the resources that its request names, if they are its own. */
-function busFor({ context }: McpParts, { principal }: Connection, body: unknown): ServerEventBus {
-  const named = listenParams.safeParse(body).data?.params.notifications.resourceSubscriptions ?? []
+/** What this principal hears of: the changes of the resources that are named, if they are its own. */
+function busFor(
+  { context }: McpParts,
+  { principal }: Connection,
+  named: readonly string[],
+): ServerEventBus {
   return {
     publish: () => undefined,
     subscribe(listener) {
